@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* x86-64 backend of arch.h. */
+#ifndef TS_ARCH_IMPL_H
+#define TS_ARCH_IMPL_H
+
+#if !defined(__x86_64__)
+#error "src/arch/x86_64 is on the include path, but the compiler's target is another CPU"
+#endif
+
+#include "../atomics_ao.h"
+
+#include <cpuid.h>
+#include <stdio.h>
+
+#define TS_ARCH_NAME "x86_64"
+#define TS_ARCH_ELF_MACHINE 62
+/* Lines are 64 bytes; the adjacent-line prefetcher makes pairs of them travel together. */
+#define TS_ARCH_CACHE_LINE_BYTES 64
+
+#define ts_arch_pause ts_arch_pause
+static inline void ts_arch_pause(void)
+{
+	__builtin_ia32_pause();
+}
+
+#define ts_arch_cycles ts_arch_cycles
+static inline uint64_t ts_arch_cycles(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+/* CPUID leaf 0x15: TSC = crystal Hz * EBX / EAX. Many hypervisors leave it out; then 0. */
+#define ts_arch_cycles_hz ts_arch_cycles_hz
+static inline uint64_t ts_arch_cycles_hz(void)
+{
+	unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+
+	if (!__get_cpuid_count(0x15, 0, &eax, &ebx, &ecx, &edx) || !eax || !ebx || !ecx)
+		return 0;
+	return (uint64_t)ecx * ebx / eax;
+}
+
+#define ts_arch_cycles_step ts_arch_cycles_step
+static inline uint64_t ts_arch_cycles_step(void)
+{
+	return 1;
+}
+
+#define ts_arch_features ts_arch_features
+static inline void ts_arch_features(char *buf, size_t bytes)
+{
+	unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+	bool invariant = __get_cpuid(0x80000007u, &eax, &ebx, &ecx, &edx) && (edx & (1u << 8));
+
+	snprintf(buf, bytes, "%s", invariant ? "invariant_tsc" : "");
+}
+
+#endif
