@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blocks.h: the shape of the memory that the library counts in and other processes read.
+ *
+ * Core asks its block source for a block and writes words into it; it never reads back a word that it
+ * did not write alone. A source that maps the blocks from a sealed memfd makes them visible outside;
+ * the default source is private memory. Blocks are never returned. Every block starts on a multiple of
+ * TS_BLOCK_BYTES with a head that names its kind and length, so a reader walks a segment block by
+ * block without knowing anything else. All words are 64-bit little-endian and naturally aligned.
+ */
+#ifndef TS_CORE_BLOCKS_H
+#define TS_CORE_BLOCKS_H
+
+#include <stdint.h>
+
+#include "arch.h"
+
+#define TS_BLOCK_BYTES 1024u
+
+enum ts_block_kind {
+	TS_BLOCK_NONE = 0,    /* end of the used part of a segment */
+	TS_BLOCK_PROCESS = 1, /* struct ts_block_process */
+	TS_BLOCK_LANE = 2,    /* struct ts_block_lane */
+	TS_BLOCK_EPOCHS = 3,  /* struct ts_block_epochs */
+	TS_BLOCK_THREAD = 4,  /* struct ts_block_thread */
+	TS_BLOCK_SITES = 5,   /* struct ts_block_sites */
+	TS_BLOCK_MODULE = 6,  /* struct ts_block_module */
+	TS_BLOCK_LABELS = 7,  /* struct ts_block_labels */
+	TS_BLOCK_HEAPS = 8,   /* struct ts_block_heaps */
+	TS_BLOCK_HEADER = 9,  /* the observer's own: segment header */
+	TS_BLOCK_FIELDS = 10, /* the observer's own: field directory */
+};
+
+struct ts_block_head {
+	uint32_t kind;  /* enum ts_block_kind; written last, with release */
+	uint32_t slots; /* length in units of TS_BLOCK_BYTES */
+	ts_a64 seq;     /* odd while the identity of the block changes (lane bound, thread replaced) */
+};
+
+/* Words of one scope, as words.def lists them. */
+#define TS_WORD_MEMBER_PROCESS_PROCESS(name) ts_a64 name;
+#define TS_WORD_MEMBER_LANE_LANE(name) ts_a64 name;
+#define TS_WORD_MEMBER_EPOCH_EPOCH(name) ts_a64 name;
+#define TS_WORD_MEMBER_THREAD_THREAD(name) ts_a64 name;
+#define TS_WORD_MEMBER_PROCESS_LANE(name)
+#define TS_WORD_MEMBER_PROCESS_EPOCH(name)
+#define TS_WORD_MEMBER_PROCESS_THREAD(name)
+#define TS_WORD_MEMBER_LANE_PROCESS(name)
+#define TS_WORD_MEMBER_LANE_EPOCH(name)
+#define TS_WORD_MEMBER_LANE_THREAD(name)
+#define TS_WORD_MEMBER_EPOCH_PROCESS(name)
+#define TS_WORD_MEMBER_EPOCH_LANE(name)
+#define TS_WORD_MEMBER_EPOCH_THREAD(name)
+#define TS_WORD_MEMBER_THREAD_PROCESS(name)
+#define TS_WORD_MEMBER_THREAD_LANE(name)
+#define TS_WORD_MEMBER_THREAD_EPOCH(name)
+
+struct ts_process_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_PROCESS_##scope(name)
+#include "words.def"
+};
+
+struct ts_lane_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_LANE_##scope(name)
+#include "words.def"
+};
+
+struct ts_epoch_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_EPOCH_##scope(name)
+#include "words.def"
+};
+
+struct ts_thread_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_THREAD_##scope(name)
+#include "words.def"
+};
+
+#define TS_CLASS_COUNT 40
+
+/* Allocations and frees of one class in one lane: live objects = allocs - frees. */
+struct ts_class_words {
+	ts_a64 allocs;
+	ts_a64 frees;
+};
+
+struct ts_block_process {
+	struct ts_block_head head;
+	struct ts_process_words w;
+};
+
+struct ts_block_lane {
+	struct ts_block_head head;
+	struct ts_lane_words w;
+	struct ts_class_words cls[TS_CLASS_COUNT];
+	uint16_t units[TS_CLASS_COUNT]; /* units that carry a slab of the class; holder writes */
+};
+
+#define TS_EPOCHS_PER_BLOCK 7
+struct ts_block_epochs {
+	struct ts_block_head head;
+	struct ts_epoch_words row[TS_EPOCHS_PER_BLOCK];
+};
+
+/* One open scope of a thread. Written epoch last on enter (release), cleared first on exit. */
+struct ts_scope_words {
+	ts_a64 epoch_id;
+	ts_a64 site;     /* index into the site table, 0 = unknown */
+	ts_a64 since_ns; /* CLOCK_MONOTONIC_COARSE + boot offset */
+};
+
+#define TS_SCOPES_SHOWN 60
+struct ts_block_thread {
+	struct ts_block_head head;
+	struct ts_thread_words w;
+	struct ts_scope_words scope[TS_SCOPES_SHOWN]; /* deeper scopes are counted in w.depth only */
+};
+
+/* Where domains are entered: module and offset, never an address. Site n lies in block n / 62. */
+#define TS_SITES_PER_BLOCK 62
+struct ts_block_sites {
+	struct ts_block_head head;
+	struct {
+		uint32_t module; /* index of the module block + 1; 0 = unknown */
+		uint32_t spare;
+		uint64_t offset; /* from the module's load base to the return address */
+	} site[TS_SITES_PER_BLOCK];
+};
+
+struct ts_block_module {
+	struct ts_block_head head;
+	uint32_t index;
+	uint32_t build_id_bytes;
+	uint8_t build_id[64];
+	char path[512];
+};
+
+#define TS_LABEL_IDS 16
+struct ts_block_labels {
+	struct ts_block_head head;
+	ts_a64 count; /* labels registered, id 0 ("unlabeled") included */
+	char text[TS_LABEL_IDS][32];
+};
+
+#define TS_HEAPS_PER_BLOCK 15
+struct ts_block_heaps {
+	struct ts_block_head head;
+	struct {
+		ts_a64 id; /* heap id + 1; 0 = unused */
+		ts_a64 limit_bytes;
+		ts_a64 charged_bytes;
+		ts_a64 ring_current; /* index of the ring's newest epoch */
+		char name[32];
+	} heap[TS_HEAPS_PER_BLOCK];
+};
+
+_Static_assert(sizeof(struct ts_block_process) <= TS_BLOCK_BYTES, "process block");
+_Static_assert(sizeof(struct ts_block_lane) <= TS_BLOCK_BYTES, "lane block");
+_Static_assert(sizeof(struct ts_block_epochs) <= TS_BLOCK_BYTES, "epochs block");
+_Static_assert(sizeof(struct ts_block_thread) <= 2 * TS_BLOCK_BYTES, "thread block");
+_Static_assert(sizeof(struct ts_block_sites) <= TS_BLOCK_BYTES, "sites block");
+_Static_assert(sizeof(struct ts_block_module) <= TS_BLOCK_BYTES, "module block");
+_Static_assert(sizeof(struct ts_block_labels) <= TS_BLOCK_BYTES, "labels block");
+_Static_assert(sizeof(struct ts_block_heaps) <= TS_BLOCK_BYTES, "heaps block");
+
+/*
+ * A block source returns `slots` zeroed consecutive blocks, or NULL. Called under the metadata lock,
+ * never from a hot path; must not allocate from tslab.
+ */
+typedef void *ts_block_source(unsigned slots);
+
+/* Replaces the private source. Only before the first heap call of the process. */
+void ts_blocks_set_source(ts_block_source *source);
+
+/* One block of a kind, never NULL: falls back to private memory, at last to a shared spare block. */
+void *ts_block_get(enum ts_block_kind kind, unsigned slots);
+
+/* All blocks that were ever handed out, for readers inside the process. Async-signal-safe. */
+unsigned ts_block_count(void);
+struct ts_block_head *ts_block_at(unsigned index);
+
+#endif
