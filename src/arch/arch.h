@@ -13,7 +13,7 @@
  *   TS_ARCH_CACHE_LINE_BYTES  grain of false sharing, a power of two
  *   ts_arch_cycles()          uint64_t, a counter that rises at a constant rate on all cores
  *   ts_arch_cycles_hz()       uint64_t, its rate; 0 when the CPU does not say
- *   ts_arch_cycles_step()     uint64_t, smallest non-zero difference the counter can show, in cycles
+ *   ts_arch_cycles_step()     uint64_t, in cycles: no two readings differ by less, unless they are equal
  *   ts_arch_features(buf, n)  writes the CPU features that matter, space-separated, NUL-terminated
  * Optional
  *   ts_arch_pause()           spin hint

@@ -63,9 +63,11 @@ static inline void ts_arch_features(char *buf, size_t bytes)
 {
 	unsigned long caps = getauxval(AT_HWCAP);
 	unsigned long caps2 = getauxval(AT_HWCAP2);
+	char list[32];
 
-	snprintf(buf, bytes, "%s%s%s", (caps & (1ul << 8)) ? "lse " : "",
-		 (caps & (1ul << 15)) ? "lrcpc " : "", (caps2 & (1ul << 19)) ? "ecv " : "");
+	snprintf(list, sizeof(list), "%s%s%s", (caps & (1ul << 8)) ? " lse" : "",
+		 (caps & (1ul << 15)) ? " lrcpc" : "", (caps2 & (1ul << 19)) ? " ecv" : "");
+	snprintf(buf, bytes, "%s", list[0] == ' ' ? list + 1 : list);
 }
 
 #endif

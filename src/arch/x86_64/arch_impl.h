@@ -40,6 +40,7 @@ static inline uint64_t ts_arch_cycles_hz(void)
 	return (uint64_t)ecx * ebx / eax;
 }
 
+/* All that the architecture promises; some parts count in steps of their crystal ratio (2, 36, ...). */
 #define ts_arch_cycles_step ts_arch_cycles_step
 static inline uint64_t ts_arch_cycles_step(void)
 {
