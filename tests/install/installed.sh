@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: installed.sh SOURCE-DIRECTORY PKGCONFIGDIR   (CC, DESTDIR, TEST_RUNNER in the environment)
+# Builds and runs hello.c against the installed library as a user would, by pkg-config alone. Prints TAP.
+set -u
+source_dir=$1
+PKG_CONFIG_PATH=${DESTDIR-}$2${PKG_CONFIG_LIBDIR:+:$PKG_CONFIG_LIBDIR}
+PKG_CONFIG_SYSROOT_DIR=${DESTDIR-}
+unset PKG_CONFIG_LIBDIR
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+: "${CC:=cc}" "${PKG_CONFIG:=pkg-config}" "${TEST_RUNNER=}"
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+count=0
+failed=0
+
+check() { # check NAME COMMAND...
+	name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$work/log" 2>&1; then
+		echo "ok $count - $name"
+	else
+		failed=$((failed + 1))
+		sed 's/^/# /' "$work/log"
+		echo "not ok $count - $name"
+	fi
+}
+
+version=$("$source_dir/build-aux/version.sh")
+
+says_version() {
+	out=$(LD_LIBRARY_PATH=$("$PKG_CONFIG" --variable=libdir tslab) $TEST_RUNNER "$1") &&
+		[ "$out" = "tslab $version" ] || {
+		echo "printed: $out"
+		return 1
+	}
+}
+
+# shellcheck disable=SC2046,SC2086 # flags are meant to be split
+build() { # build OUTPUT PKG-CONFIG-OPTION COMPILER-FLAG...
+	out=$1
+	static=$2
+	shift 2
+	$CC -std=c99 -Wall -Wextra -pedantic -Werror "$@" -o "$work/$out" "$source_dir/tests/install/hello.c" \
+		$("$PKG_CONFIG" --cflags tslab) $("$PKG_CONFIG" $static --libs tslab)
+}
+
+header_alone() { # header_alone PACKAGE HEADER: compiles as the only include, in strict C99
+	echo "#include <$2>" >"$work/header.c"
+	# shellcheck disable=SC2046
+	$CC -std=c99 -Wall -Wextra -pedantic -Werror -fsyntax-only "$work/header.c" \
+		$("$PKG_CONFIG" --cflags "$1")
+}
+
+check "pkg-config knows version $version" test "$("$PKG_CONFIG" --modversion tslab)" = "$version"
+check 'a program builds against the shared library' build shared ''
+check 'and runs' says_version "$work/shared"
+check 'a program builds fully static' build static --static -static
+check 'and runs' says_version "$work/static"
+include_dir=$("$PKG_CONFIG" --variable=includedir tslab)
+for header in "$include_dir"/tslab/*.h; do
+	name=${header##*/}
+	check "<tslab/$name> stands alone" header_alone tslab "tslab/$name"
+done
+for header in "$include_dir"/tslab/compat/*.h; do
+	name=${header##*/}
+	check "<$name> of tslab-compat stands alone" header_alone tslab-compat "$name"
+done
+echo "1..$count"
+[ "$failed" -eq 0 ]
