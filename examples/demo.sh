@@ -1,0 +1,272 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: examples/demo.sh [--aarch64]
+# A server leaks a scope; `tslab` finds it from another process. Exits 0 only if the leak was found, by
+# label, age, count, memory and source line, and nothing else was reported.
+# --aarch64 builds the server for aarch64 and runs it under qemu-user; the tool stays native.
+# DEMO_BUILD_DIR says where to build (default: build/demo in the source tree).
+set -eu
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=${DEMO_BUILD_DIR:-$top/build/demo}
+prefix=$build/prefix
+scratch=
+server_pid=
+label=background-worker-3
+age_threshold_s=2
+
+die() {
+	echo "demo: $*" >&2
+	exit 1
+}
+
+say() {
+	printf '\n\033[1m%s\033[0m\n' "$*"
+}
+
+explain() {
+	printf '   %s\n' "$@"
+}
+
+# show COMMAND...: prints the command as a user would type it, then its output, indented.
+# The output stays in $scratch/shown, the exit status in $shown_status.
+show() {
+	printf '\n   $ %s\n' "$(echo "$*" | sed "s,$prefix/bin/,,")"
+	shown_status=0
+	"$@" >"$scratch/shown" 2>&1 || shown_status=$?
+	sed 's/^/   | /' "$scratch/shown"
+}
+
+expect_status() {
+	[ "$shown_status" -eq "$1" ] || die "exit status $shown_status where $1 was due: $2"
+}
+
+expect_shown() {
+	grep -Eq -- "$1" "$scratch/shown" || die "the output lacks $2 (/$1/)"
+}
+
+# ------------------------------------------------------------------------------------------- build --
+build_native() {
+	say "Building the library, the tool and the example server"
+	explain "in $build, installed into a prefix of its own"
+	[ -x "$top/configure" ] || (cd "$top" && ./autogen.sh >/dev/null)
+	mkdir -p "$build/native"
+	cd "$build/native"
+	[ -e config.status ] || "$top/configure" --quiet --prefix="$prefix" --with-jansson \
+		--with-microhttpd --with-sqlite3 --with-libdw >configure.log 2>&1 ||
+		die "configure failed, see $build/native/configure.log"
+	make -j"$(nproc)" >make.log 2>&1 || die "make failed, see $build/native/make.log"
+	make install >install.log 2>&1 || die "make install failed, see $build/native/install.log"
+	cd "$top"
+	server=$build/native/examples/searchd/searchd
+	drive=$build/native/examples/searchd/searchd-drive
+	tslab=$prefix/bin/tslab
+}
+
+build_aarch64() {
+	say "Building the server for aarch64"
+	explain "with a sysroot made of Debian's arm64 packages; nothing is installed on this machine"
+	mkdir -p "$build"
+	"$top/cross/build" "$build/aarch64" >"$build/aarch64.log" 2>&1 ||
+		die "the cross build failed, see $build/aarch64.log"
+	server=$build/aarch64/examples/searchd/searchd
+	explain "$(file -bL "$server" | cut -d, -f1-2), run by qemu-aarch64"
+}
+
+# ------------------------------------------------------------------------------------------ server --
+start_server() {
+	set -- "$server" --port 0 "$@"
+	[ "$machine" = native ] || set -- "$top/cross/run" "$@"
+	"$@" >"$scratch/server.log" 2>&1 &
+	server_pid=$!
+	waited=0
+	until grep -q 'serves http' "$scratch/server.log"; do
+		if [ "$waited" -ge 600 ] || ! kill -0 "$server_pid" 2>/dev/null; then
+			cat "$scratch/server.log" >&2
+			die "the server did not start"
+		fi
+		sleep 0.1
+		waited=$((waited + 1))
+	done
+	port=$(sed -n 's,.*127\.0\.0\.1:,,p' "$scratch/server.log")
+	explain "$(cat "$scratch/server.log")"
+}
+
+# ask [curl option...] PATH: one request of our own
+ask() {
+	path=$1
+	shift
+	curl --silent --show-error --fail "$@" "http://127.0.0.1:$port$path"
+}
+
+stop_server() {
+	ask /quit --request POST >/dev/null
+	status=0
+	wait "$server_pid" || status=$?
+	server_pid=
+	[ "$status" -eq 0 ] || die "the server ended with status $status"
+	if grep -q '^tslab' "$scratch/server.log"; then
+		cat "$scratch/server.log" >&2
+		die "the library complained while the server ran"
+	fi
+}
+
+# One number of `tslab stats --json`, by a jq expression.
+figure() {
+	"$tslab" stats --json "$server_pid" | jq -e "$1"
+}
+
+# The lowest of some readings: a background job that runs just now doesn't count.
+settled_figure() {
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		figure "$1"
+		sleep 0.13
+	done | sort -n | head -n 1
+}
+
+in_kib() {
+	echo "$(($1 / 1024)) KiB"
+}
+
+clean_up() {
+	[ -z "$server_pid" ] || kill "$server_pid" 2>/dev/null || true
+	[ -z "$scratch" ] || rm -rf "$scratch"
+}
+
+# ------------------------------------------------------------------------------------------- story --
+expect_nothing_reported() {
+	show "$tslab" leaks --age "$age_threshold_s" "$server_pid"
+	expect_status 0 "nothing is leaked"
+	show "$tslab" doctor --threshold "$age_threshold_s" "$server_pid"
+	expect_status 0 "nothing is wrong"
+}
+
+tell_healthy() {
+	say "1. A healthy server"
+	explain "Each HTTP request and each background job has an epoch of its own."
+	start_server
+	show "$drive" --port "$port" --requests "$requests"
+	expect_status 0 "all answers are right"
+	explain "" "The tool attaches by process id. The server does not help and was not prepared." \
+		"There is nothing to report:"
+	sleep $((age_threshold_s + 1))
+	expect_nothing_reported
+	stop_server
+}
+
+tell_baseline() {
+	say "2. The same server with a bug"
+	explain "Under load, one job of the background worker will take an error path that returns" \
+		"early: it enters its epoch twice and never leaves it. First, some load without that."
+	start_server --leak
+	show "$drive" --port "$port" --requests 800
+	expect_status 0 "all answers are right"
+	show "$tslab" ps
+	expect_status 0 "the server is there"
+	expect_shown "(^|[[:space:]])$server_pid([[:space:]]|\$)" "the server's process id"
+	baseline_bytes=$(settled_figure .committed_bytes)
+	baseline_rss_bytes=$(settled_figure .rss_bytes_current)
+	explain "" "baseline: $(in_kib "$baseline_bytes") held by tslab," \
+		"          $(in_kib "$baseline_rss_bytes") resident in the whole process"
+}
+
+wait_for_leak() {
+	waited=0
+	until [ "$(ask /stats | jq .scopes_forgotten)" -eq 2 ]; do
+		[ "$waited" -lt 300 ] || die "the worker did not take its faulty path"
+		sleep 0.2
+		waited=$((waited + 1))
+	done
+	sleep $((age_threshold_s + 1))
+}
+
+tell_leak() {
+	say "3. More requests, and the bug strikes"
+	show "$drive" --port "$port" --requests "$requests"
+	expect_status 0 "all answers are right"
+	wait_for_leak
+	leak_bytes=$(settled_figure .committed_bytes)
+	leak_rss_bytes=$(settled_figure .rss_bytes_current)
+	explain "" "now $(in_kib "$leak_bytes") held by tslab: what is it?"
+}
+
+tell_search() {
+	say "4. Looking for it from outside"
+	show "$tslab" stats "$server_pid"
+	expect_status 0 "stats"
+	explain "" "Which lifetimes hold the memory?"
+	show "$tslab" top --epochs --by rss_bytes --n 5 "$server_pid"
+	expect_status 0 "top"
+	expect_shown "$label" "the worker's epoch"
+	explain "" "Which scopes were entered and never left?"
+	show "$tslab" leaks --age "$age_threshold_s" "$server_pid"
+	expect_status 4 "a leak is found"
+	check_leaks
+	explain "" "And what does the doctor say?"
+	show "$tslab" doctor --threshold "$age_threshold_s" "$server_pid"
+	expect_status 4 "a finding"
+	expect_shown "$label" "the label"
+}
+
+# The source line that the report has to name is looked up in the source.
+check_leaks() {
+	line=$(grep -n 'tslab_domain_enter(' "$top/examples/searchd/worker.c" | cut -d: -f1)
+	expect_shown "$label" "the label"
+	expect_shown "worker\\.c:$line([^0-9]|\$)" "the source line"
+	expect_shown "[Mm]issing 2 " "the number of missing exits"
+	others=$(figure "[.epochs[] | select(.refcount > 0 and .label != \"$label\" and
+		.age_sec >= $age_threshold_s)] | length" || true)
+	[ "$others" -eq 0 ] || die "$others other scopes are reported"
+	figure ".epochs[] | select(.label == \"$label\" and .refcount == 2)" >"$scratch/epoch" ||
+		die "no epoch \"$label\" with refcount 2"
+	[ "$(jq -s length "$scratch/epoch")" -eq 1 ] || die "more than one leaked epoch"
+	jq -e ".age_sec >= $age_threshold_s and .estimated_rss_bytes > 1000000" "$scratch/epoch" >/dev/null ||
+		die "age or memory of the epoch is wrong: $(cat "$scratch/epoch")"
+}
+
+tell_repair() {
+	say "5. The repair: the worker leaves both scopes and discards the epoch"
+	show ask /repair --request POST
+	expect_status 0 "repair"
+	expect_shown '"scopes_left":2' "both scopes"
+	after_bytes=$(settled_figure .committed_bytes)
+	after_rss_bytes=$(settled_figure .rss_bytes_current)
+	expect_nothing_reported
+	printf '\n   %-28s %12s %12s %12s\n' "" baseline leaking repaired
+	printf '   %-28s %12s %12s %12s\n' "held by tslab" "$(in_kib "$baseline_bytes")" \
+		"$(in_kib "$leak_bytes")" "$(in_kib "$after_bytes")"
+	printf '   %-28s %12s %12s %12s\n' "resident, whole process" \
+		"$(in_kib "$baseline_rss_bytes")" "$(in_kib "$leak_rss_bytes")" \
+		"$(in_kib "$after_rss_bytes")"
+	leaked=$((leak_bytes - baseline_bytes))
+	[ $((after_bytes - baseline_bytes)) -le $((leaked / 10)) ] ||
+		die "memory held by tslab is not back to its baseline"
+	[ $((leak_rss_bytes - after_rss_bytes)) -ge $((leaked / 2)) ] ||
+		die "the operating system did not get the memory back"
+	stop_server
+}
+
+# -------------------------------------------------------------------------------------------- main --
+machine=native
+requests=4000
+case ${1-} in
+'') ;;
+--aarch64) machine=aarch64 ;;
+*) die "usage: examples/demo.sh [--aarch64]" ;;
+esac
+[ $# -le 1 ] || die "usage: examples/demo.sh [--aarch64]"
+for tool in make pkg-config curl jq file; do
+	command -v "$tool" >/dev/null || die "$tool is missing (ci/demo installs what is needed)"
+done
+scratch=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+
+build_native
+[ "$machine" = native ] || build_aarch64
+tell_healthy
+tell_baseline
+tell_leak
+tell_search
+tell_repair
+say "The leak was found, by label, age, count, memory and source line, and nothing else was reported."
