@@ -106,8 +106,8 @@ struct shared {
 struct worker {
 	struct shared *shared;
 	unsigned index;
-	unsigned lost_bits;  /* own bits that an or or and of others wiped out */
-	uint64_t token_sum;  /* what this worker took out of `tokens`, less what it put in */
+	unsigned lost_bits; /* own bits that an or or and of others wiped out */
+	uint64_t token_sum; /* what this worker took out of `tokens`, less what it put in */
 };
 
 static void count_by_cas(struct shared *s)
@@ -384,7 +384,8 @@ static void test_cycles_run_at_the_claimed_rate(void **state)
 			ts_arch_pause();
 		counted = ts_arch_cycles() - since;
 		expected = (uint64_t)((double)hz * (double)spent_ns / 1e9);
-		ppm = (counted > expected ? counted - expected : expected - counted) * 1000000 / expected;
+		ppm = (counted > expected ? counted - expected : expected - counted) * 1000000 /
+		      expected;
 		if (ppm < best_ppm)
 			best_ppm = ppm;
 	}

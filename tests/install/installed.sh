@@ -30,11 +30,9 @@ check() { # check NAME COMMAND...
 version=$("$source_dir/build-aux/version.sh")
 
 says_version() {
-	out=$(LD_LIBRARY_PATH=$("$PKG_CONFIG" --variable=libdir tslab) $TEST_RUNNER "$1") &&
-		[ "$out" = "tslab $version" ] || {
-		echo "printed: $out"
-		return 1
-	}
+	out=$(LD_LIBRARY_PATH=$("$PKG_CONFIG" --variable=libdir tslab) $TEST_RUNNER "$1") || return 1
+	echo "printed: $out"
+	[ "$out" = "tslab $version" ]
 }
 
 # shellcheck disable=SC2046,SC2086 # flags are meant to be split

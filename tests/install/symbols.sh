@@ -3,7 +3,7 @@
 # The shared library exports exactly what the public headers declare with TSLAB_API, all under one version
 # node, and the static library defines no name outside tslab_* and ts_*. Prints TAP.
 set -u
-: "${NM:=nm}"
+: "${NM:=nm}" "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
 library=$abs_top_builddir/.libs/libtslab.so
 archive=$abs_top_builddir/.libs/libtslab.a
 work=$(mktemp -d) || exit 99
@@ -39,8 +39,11 @@ exported >"$work/exported"
 printf 'TSLAB_API extern const int tslab_planted;\nTSLAB_API int\ntslab_planted_too(int a,\n int b) __attribute__((pure));\n' \
 	>"$work/planted.h"
 declared "$work/planted.h" | tr '\n' ' ' >"$work/seen"
-[ "$(cat "$work/seen")" = 'tslab_planted tslab_planted_too ' ] && [ -s "$work/exported" ] &&
-	: >"$work/difference" || cp "$work/seen" "$work/difference"
+if [ "$(cat "$work/seen")" = 'tslab_planted tslab_planted_too ' ] && [ -s "$work/exported" ]; then
+	: >"$work/difference"
+else
+	cp "$work/seen" "$work/difference"
+fi
 report 1 'a planted declaration is seen, and there are exports'
 
 sed 's/$/@@TSLAB_1.0/' "$work/declared" | diff - "$work/exported" >"$work/difference"
