@@ -308,7 +308,7 @@ static json_t *read_list(const char *directory, const char *standard)
 {
 	char path[PATH_MAX];
 	json_error_t error;
-	json_t *root;
+	json_t *root, *list;
 
 	snprintf(path, sizeof(path), "%s/iso_%s.json", directory, standard);
 	root = json_load_file(path, 0, &error);
@@ -316,7 +316,9 @@ static json_t *read_list(const char *directory, const char *standard)
 		fprintf(stderr, "searchd-drive: %s: %s\n", path, root ? "no entries" : error.text);
 		exit(2);
 	}
-	return json_object_get(root, standard);
+	list = json_incref(json_object_get(root, standard));
+	json_decref(root);
+	return list;
 }
 
 static void count_subdivisions(struct plan *plan)
@@ -447,11 +449,17 @@ int main(int argc, char **argv)
 	struct plan plan = { .data_directory = "/usr/share/iso-codes/json",
 			     .requests = 4000,
 			     .connections = 4 };
+	unsigned failures;
 
 	read_options(&plan, argc, argv);
 	plan.countries = read_list(plan.data_directory, "3166-1");
 	plan.languages = read_list(plan.data_directory, "639-3");
 	plan.subdivisions = read_list(plan.data_directory, "3166-2");
 	count_subdivisions(&plan);
-	return drive(&plan) == 0 ? 0 : 1;
+	failures = drive(&plan);
+	free(plan.subdivision_counts);
+	json_decref(plan.subdivisions);
+	json_decref(plan.languages);
+	json_decref(plan.countries);
+	return failures ? 1 : 0;
 }

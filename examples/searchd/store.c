@@ -81,7 +81,7 @@ json_t *store_read_list(const char *directory, const char *standard)
 		json_decref(root);
 		return NULL;
 	}
-	json_incref(list);
+	json_incref(list); /* of the tree only the list is wanted */
 	json_decref(root);
 	return list;
 }
