@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2317 # the finders are called by name
 # usage: ci/check-layers.sh BUILD-DIRECTORY
 # Rooms from low to high: arch, core, obs, tools. What is checked:
 #   cpu      no CPU macro, CPU intrinsic or inline assembly outside src/arch
