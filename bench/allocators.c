@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* allocators.c: who is measured, and how a child finds the calls of its allocator. */
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+static char floor_buffer[65536] __attribute__((aligned(64)));
+
+static void *floor_allocate(size_t bytes)
+{
+	(void)bytes;
+	return floor_buffer;
+}
+
+static void floor_release(void *object)
+{
+	(void)object;
+}
+
+static void add(struct bench_allocators *set, const char *name, const char *preload,
+		enum bench_kind kind)
+{
+	struct bench_allocator *allocator = &set->list[set->count];
+
+	if (set->count == BENCH_ALLOCATORS_MAX)
+		bench_die("more than %d allocators", BENCH_ALLOCATORS_MAX);
+	if (bench_allocators_find(set, name))
+		bench_die("two allocators are called %s", name);
+	if (strlen(name) == 0 || strlen(name) >= sizeof(allocator->name))
+		bench_die("an allocator's name has 1 to %zu characters: '%s'",
+			  sizeof(allocator->name) - 1, name);
+	strcpy(allocator->name, name);
+	allocator->preload = preload;
+	allocator->kind = kind;
+	set->count++;
+}
+
+void bench_allocators_init(struct bench_allocators *set, const char *tslab_file)
+{
+	set->count = 0;
+	add(set, "floor", NULL, BENCH_FLOOR);
+	add(set, "tslab", tslab_file, BENCH_TSLAB);
+	add(set, "glibc", NULL, BENCH_PEER);
+	add(set, "jemalloc", "libjemalloc.so.2", BENCH_PEER);
+	add(set, "tcmalloc", "libtcmalloc_minimal.so.4", BENCH_PEER);
+	add(set, "mimalloc", "libmimalloc.so.2", BENCH_PEER);
+	add(set, "mimalloc-heap", "libmimalloc.so.2", BENCH_PEER_HEAP);
+}
+
+void bench_allocators_add_peer(struct bench_allocators *set, const char *argument)
+{
+	const char *equals = strchr(argument, '=');
+	char name[BENCH_NAME_MAX] = "";
+	char *file;
+
+	if (!equals || equals == argument || (size_t)(equals - argument) >= sizeof(name))
+		bench_die("--peer wants NAME=FILE, not '%s'", argument);
+	memcpy(name, argument, (size_t)(equals - argument));
+	file = realpath(equals + 1, NULL);
+	if (!file)
+		bench_die("--peer %s: no file %s", name, equals + 1);
+	add(set, name, file, BENCH_PEER);
+}
+
+static bool listed(const char *names, const char *name)
+{
+	size_t name_bytes = strlen(name);
+
+	for (const char *at = names; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, name, name_bytes) == 0 &&
+		    (at[name_bytes] == ',' || at[name_bytes] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+void bench_allocators_keep(struct bench_allocators *set, const char *names)
+{
+	char copy[1024], *rest = NULL;
+	unsigned kept = 0;
+
+	if (strlen(names) >= sizeof(copy))
+		bench_die("--allocators: the list is too long");
+	strcpy(copy, names);
+	for (char *name = strtok_r(copy, ",", &rest); name; name = strtok_r(NULL, ",", &rest))
+		if (!bench_allocators_find(set, name))
+			bench_die("--allocators: no allocator is called '%s'", name);
+	for (unsigned i = 0; i < set->count; i++)
+		if (listed(names, set->list[i].name))
+			set->list[kept++] = set->list[i];
+	set->count = kept;
+	if (kept == 0)
+		bench_die("--allocators: none left");
+}
+
+const struct bench_allocator *bench_allocators_find(const struct bench_allocators *set,
+						    const char *name)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		if (strcmp(set->list[i].name, name) == 0)
+			return &set->list[i];
+	return NULL;
+}
+
+static void *must_find(void *library, const struct bench_allocator *allocator, const char *symbol)
+{
+	void *address = dlsym(library, symbol);
+
+	if (!address)
+		bench_die("%s: %s has no %s", allocator->name,
+			  allocator->preload ? allocator->preload : "libc", symbol);
+	return address;
+}
+
+static void load_tslab(const struct bench_allocator *allocator, void *library,
+		       struct bench_calls *calls)
+{
+	calls->allocate = must_find(library, allocator, "tslab_malloc");
+	calls->release = must_find(library, allocator, "tslab_free");
+	calls->heap_create = must_find(library, allocator, "tslab_heap_create");
+	calls->epoch_open = must_find(library, allocator, "tslab_epoch_open");
+	calls->epoch_close = must_find(library, allocator, "tslab_epoch_close");
+	calls->epoch_discard = must_find(library, allocator, "tslab_epoch_discard");
+	calls->domain_enter = must_find(library, allocator, "tslab_domain_enter");
+	calls->domain_exit = must_find(library, allocator, "tslab_domain_exit");
+}
+
+static void load_peer_heap(const struct bench_allocator *allocator, void *library,
+			   struct bench_calls *calls)
+{
+	calls->peer_heap_new = must_find(library, allocator, "mi_heap_new");
+	calls->peer_heap_allocate = must_find(library, allocator, "mi_heap_malloc");
+	calls->peer_heap_destroy = must_find(library, allocator, "mi_heap_destroy");
+}
+
+/* The dynamic linker only warns about a file that it cannot preload: look who answers. */
+static void check_preloaded(const struct bench_allocator *allocator, const void *library,
+			    const void *address, char *file, size_t file_bytes)
+{
+	Dl_info info;
+
+	if (!library)
+		bench_die("%s: %s is not loaded (%s)", allocator->name, allocator->preload,
+			  dlerror());
+	if (!dladdr(address, &info) || !info.dli_fname)
+		bench_die("%s: nobody knows who answers malloc", allocator->name);
+	if (!realpath(info.dli_fname, file))
+		snprintf(file, file_bytes, "%s", info.dli_fname);
+	if (allocator->kind != BENCH_TSLAB && dlsym(RTLD_DEFAULT, "malloc") != address)
+		bench_die("%s: malloc is answered by another library than %s", allocator->name, file);
+}
+
+void bench_allocators_load(const struct bench_allocator *allocator, struct bench_calls *calls,
+			   char *file, size_t file_bytes)
+{
+	char path[PATH_MAX] = "";
+	void *library;
+
+	memset(calls, 0, sizeof(*calls));
+	if (allocator->kind == BENCH_FLOOR) {
+		calls->allocate = floor_allocate;
+		calls->release = floor_release;
+		snprintf(file, file_bytes, "-");
+		return;
+	}
+	library = allocator->preload ? dlopen(allocator->preload, RTLD_NOW | RTLD_NOLOAD) :
+				       dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+	if (allocator->kind == BENCH_TSLAB && library) {
+		load_tslab(allocator, library, calls);
+	} else if (library) {
+		calls->allocate = must_find(library, allocator, "malloc");
+		calls->release = must_find(library, allocator, "free");
+	}
+	if (allocator->kind == BENCH_PEER_HEAP && library)
+		load_peer_heap(allocator, library, calls);
+	check_preloaded(allocator, library, (const void *)(uintptr_t)calls->allocate, path,
+			sizeof(path));
+	snprintf(file, file_bytes, "%s", path);
+}

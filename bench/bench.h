@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench.h: what the files of tslab-bench share.
+ *
+ * A parent process starts one child process for each allocator, preloads the allocator there as a user
+ * would, and lets the children work in turn. A round is one generation of children, so that every round
+ * has fresh address-space placement; within a round each child runs several short bursts, interleaved
+ * with those of the others, and the median burst is the allocator's figure for the round.
+ *
+ * All allocators are called through the same table of pointers (struct bench_calls). The benchmark's own
+ * memory comes from mmap, never from an allocator under test.
+ */
+#ifndef TSLAB_BENCH_BENCH_H
+#define TSLAB_BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <tslab/tslab.h>
+
+#define BENCH_NAME_MAX 32
+#define BENCH_ALLOCATORS_MAX 24
+#define BENCH_ROUNDS_MAX 200
+#define BENCH_BURSTS_MAX 64
+#define BENCH_THREADS_MAX 4
+
+/* ------------------------------------------------------------------------------- allocators.c -- */
+
+enum bench_kind {
+	BENCH_FLOOR, /* hands out one static buffer: the cost of the loop and of the two calls */
+	BENCH_TSLAB, /* tslab_malloc and tslab_free, and epochs where the workload has lifetimes */
+	BENCH_PEER,  /* malloc and free */
+	BENCH_PEER_HEAP, /* a peer's own heaps that are destroyed as a whole; lifetimes only */
+};
+
+struct bench_allocator {
+	char name[BENCH_NAME_MAX];
+	const char *preload; /* file or soname; NULL = what libc has */
+	enum bench_kind kind;
+};
+
+struct bench_calls {
+	void *(*allocate)(size_t bytes);
+	void (*release)(void *object);
+	/* BENCH_TSLAB only */
+	tslab_heap *(*heap_create)(const struct tslab_heap_options *options);
+	int (*epoch_open)(tslab_heap *heap, const char *label, tslab_epoch_t *epoch);
+	int (*epoch_close)(tslab_epoch_t epoch);
+	int (*epoch_discard)(tslab_epoch_t epoch);
+	int (*domain_enter)(tslab_epoch_t epoch);
+	int (*domain_exit)(tslab_epoch_t epoch);
+	/* BENCH_PEER_HEAP only */
+	void *(*peer_heap_new)(void);
+	void *(*peer_heap_allocate)(void *heap, size_t bytes);
+	void (*peer_heap_destroy)(void *heap);
+};
+
+struct bench_allocators {
+	struct bench_allocator list[BENCH_ALLOCATORS_MAX];
+	unsigned count;
+};
+
+/* The floor, tslab and what the distribution provides. */
+void bench_allocators_init(struct bench_allocators *set, const char *tslab_file);
+/* "NAME=FILE"; dies on a bad argument. */
+void bench_allocators_add_peer(struct bench_allocators *set, const char *argument);
+/* Keeps those named in a comma-separated list; dies on an unknown name. */
+void bench_allocators_keep(struct bench_allocators *set, const char *names);
+const struct bench_allocator *bench_allocators_find(const struct bench_allocators *set,
+						    const char *name);
+/* In the child: fills the table and proves that the preloaded library is the one that answers. */
+void bench_allocators_load(const struct bench_allocator *allocator, struct bench_calls *calls,
+			   char *file, size_t file_bytes);
+
+/* -------------------------------------------------------------------------------- workloads.c -- */
+
+struct bench_run;
+struct bench_worker;
+
+enum bench_who {
+	BENCH_EVERYBODY,  /* all but peer heaps */
+	BENCH_LIFETIMES,  /* peer heaps too */
+	BENCH_TSLAB_ONLY, /* no peer has the operation */
+};
+
+struct bench_workload {
+	const char *name;
+	const char *title;
+	const char *unit;
+	enum bench_who who;
+	unsigned threads;
+	uint32_t min_bytes, max_bytes; /* sizes are uniform in between */
+	uint32_t objects;              /* live objects, or objects of a lifetime, per thread */
+	uint64_t operations;           /* of one burst; what a time is divided by */
+	double goal_ratio;             /* to the best peer; 0 = none set */
+	double gate_ratio;             /* --gate fails above it; 0 = not gated */
+	double gate_ns;                /* the same for the figure itself */
+	void (*prepare)(struct bench_worker *worker); /* each thread, once, not timed */
+	void (*burst)(struct bench_worker *worker);   /* each thread, timed */
+	/* The figure if it is not the time of a burst divided by its operations. */
+	double (*read_figure)(struct bench_run *run);
+};
+
+extern const struct bench_workload bench_workloads[];
+extern const unsigned bench_workloads_count;
+const struct bench_workload *bench_workloads_find(const char *name);
+
+/* The loops, by file. Each runs for every allocator. */
+void bench_pair_burst(struct bench_worker *worker);
+void bench_replace_prepare(struct bench_worker *worker);
+void bench_replace_burst(struct bench_worker *worker);
+void bench_resident_prepare(struct bench_worker *worker);
+void bench_resident_burst(struct bench_worker *worker);
+double bench_resident_figure(struct bench_run *run);
+void bench_frame_prepare(struct bench_worker *worker);
+void bench_discard_burst(struct bench_worker *worker);
+void bench_free_each_burst(struct bench_worker *worker);
+void bench_epoch_burst(struct bench_worker *worker);
+void bench_pipe_prepare(struct bench_worker *worker);
+void bench_pipe_burst(struct bench_worker *worker);
+void bench_larson_prepare(struct bench_worker *worker);
+void bench_larson_burst(struct bench_worker *worker);
+
+/* ------------------------------------------------------------------------------------- team.c -- */
+
+struct bench_worker {
+	struct bench_run *run;
+	unsigned index;
+	uint64_t random;
+	void **objects;   /* workload->objects pointers */
+	tslab_heap *heap; /* tslab's lifetimes are opened here; NULL = the default heap */
+	uint64_t sink;    /* keeps what a loop read */
+} __attribute__((aligned(128)));
+
+struct bench_run {
+	const struct bench_workload *workload;
+	const struct bench_allocator *allocator;
+	struct bench_calls calls;
+	uint64_t seed;
+	uint64_t base_resident_bytes;
+	uint64_t live_bytes;
+	struct bench_worker workers[BENCH_THREADS_MAX];
+};
+
+/* Starts the threads, each on its CPU, and runs workload->prepare in each. */
+void bench_team_start(struct bench_run *run);
+/* Runs one burst in all threads. Return: the figure. */
+double bench_team_burst(struct bench_run *run);
+/* Zeroed, resident memory that no allocator under test sees. */
+void *bench_team_pages(size_t bytes);
+/* How many CPUs the process may use. */
+unsigned bench_team_cpus(void);
+
+static inline uint64_t bench_random(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	*state = x;
+	return x;
+}
+
+/* A number below @bound from 32 random bits, without a division. */
+static inline uint32_t bench_scale(uint32_t random, uint32_t bound)
+{
+	return (uint32_t)(((uint64_t)random * bound) >> 32);
+}
+
+/* ------------------------------------------------------------------------------------ child.c -- */
+
+/* What the parent tells a child on its command line. */
+struct bench_job {
+	const struct bench_allocator *allocator;
+	const struct bench_workload *workload;
+	uint64_t seed;
+	int channel; /* socket to the parent; -1 = print the figures of @bursts */
+	unsigned bursts;
+};
+
+/* What a child answers once it is prepared. */
+struct bench_ready {
+	char file[256]; /* the library that answered malloc */
+};
+
+/* Runs in the child and does not return. */
+void bench_child_main(const struct bench_job *job) __attribute__((noreturn));
+
+/* ---------------------------------------------------------------------------------- process.c -- */
+
+struct bench_process {
+	int pid;
+	int channel;
+	char file[256];
+};
+
+/* Replaces the calling process by a child that does @job with its allocator preloaded. */
+void bench_process_exec(const struct bench_job *job) __attribute__((noreturn));
+/* Recognises the command line that bench_process_exec made. Return: true and @job, or false. */
+bool bench_process_is_child(int argc, char **argv, struct bench_job *job);
+/* Starts a child and waits until it is prepared. */
+void bench_process_start(struct bench_process *process, struct bench_job *job);
+double bench_process_burst(struct bench_process *process);
+void bench_process_stop(struct bench_process *process);
+/* Runs @job to its end and counts the system calls of its last burst. */
+uint64_t bench_process_system_calls(const struct bench_job *job);
+/* Called by the child around that burst. */
+void bench_process_mark(void);
+
+/* ------------------------------------------------------------------------------- statistics.c -- */
+
+struct bench_quartiles {
+	double low, median, high;
+	double uncertainty; /* of the median, relative: 1.57 IQR / sqrt(n) as the notch of a box plot */
+};
+
+struct bench_quartiles bench_statistics_quartiles(const double *samples, unsigned count);
+
+/* ----------------------------------------------------------------------------------- rounds.c -- */
+
+struct bench_options {
+	unsigned rounds;     /* at least */
+	unsigned max_rounds; /* when the first ones vary too much */
+	unsigned bursts;
+	double max_spread; /* largest relative uncertainty of a median that is printed */
+	uint64_t seed;
+};
+
+struct bench_row {
+	const struct bench_workload *workload;
+	unsigned rounds;
+	bool skipped; /* fewer CPUs than the workload needs */
+	bool ran[BENCH_ALLOCATORS_MAX];
+	double samples[BENCH_ALLOCATORS_MAX][BENCH_ROUNDS_MAX];
+	struct bench_quartiles figure[BENCH_ALLOCATORS_MAX];
+	int best;                     /* index of the best peer, -1 if nobody else ran */
+	struct bench_quartiles ratio; /* tslab to the best peer, paired by round */
+	bool noisy;                   /* a figure or the ratio is less certain than allowed */
+	bool noisy_figure[BENCH_ALLOCATORS_MAX];
+	bool noisy_ratio;
+	bool has_system_calls;
+	uint64_t system_calls; /* tslab, in one burst */
+};
+
+struct bench_results {
+	const struct bench_options *options;
+	const struct bench_allocators *allocators;
+	char files[BENCH_ALLOCATORS_MAX][256];
+	int tslab; /* index, -1 if it was left out */
+	struct bench_row *rows;
+	unsigned count;
+};
+
+void bench_rounds_run(struct bench_results *results, struct bench_row *row);
+
+/* ----------------------------------------------------------------------------------- report.c -- */
+
+void bench_report_machine(FILE *out, const struct bench_results *results);
+void bench_report_text(FILE *out, const struct bench_results *results);
+void bench_report_json(FILE *out, const struct bench_results *results);
+/* Return: how many limits were exceeded; a line on stderr for each. */
+unsigned bench_report_gate(const struct bench_results *results);
+
+/* ------------------------------------------------------------------------------------- main.c -- */
+
+void bench_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lifetime.c: many objects with one lifetime: requests, frames, and the empty epoch.
+ *
+ * The program keeps the pointers in all variants, as a real one would; peers free each object, tslab
+ * discards the epoch, a peer with heaps of its own destroys the heap.
+ */
+#include <string.h>
+
+#include "bench.h"
+
+/*
+ * A frame of 1 M objects is more than the default retains for a thread; a program with frames says so
+ * when it makes its heap. Peers keep their memory from frame to frame as well.
+ */
+void bench_frame_prepare(struct bench_worker *worker)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+
+	options.name = "frames";
+	options.retain_bytes = (uint64_t)64 << 20;
+	if (worker->run->allocator->kind != BENCH_TSLAB)
+		return;
+	worker->heap = worker->run->calls.heap_create(&options);
+	if (!worker->heap)
+		bench_die("tslab_heap_create failed");
+}
+
+static inline void fill(struct bench_worker *worker, void *(*allocate)(size_t))
+{
+	const struct bench_workload *workload = worker->run->workload;
+	uint32_t min_bytes = workload->min_bytes;
+	uint32_t span = workload->max_bytes - min_bytes + 1;
+	uint32_t objects = workload->objects;
+	uint64_t random = worker->random;
+	void **table = worker->objects;
+
+	for (uint32_t i = 0; i < objects; i++) {
+		uint32_t bits = (uint32_t)bench_random(&random);
+		uint64_t *object = allocate(min_bytes + bench_scale(bits, span));
+
+		*(volatile uint64_t *)object = bits;
+		table[i] = object;
+	}
+	worker->random = random;
+}
+
+static inline void fill_heap(struct bench_worker *worker, void *heap)
+{
+	const struct bench_workload *workload = worker->run->workload;
+	void *(*allocate)(void *, size_t) = worker->run->calls.peer_heap_allocate;
+	uint32_t min_bytes = workload->min_bytes;
+	uint32_t span = workload->max_bytes - min_bytes + 1;
+	uint32_t objects = workload->objects;
+	uint64_t random = worker->random;
+	void **table = worker->objects;
+
+	for (uint32_t i = 0; i < objects; i++) {
+		uint32_t bits = (uint32_t)bench_random(&random);
+		uint64_t *object = allocate(heap, min_bytes + bench_scale(bits, span));
+
+		*(volatile uint64_t *)object = bits;
+		table[i] = object;
+	}
+	worker->random = random;
+}
+
+static inline void release_all(struct bench_worker *worker)
+{
+	void (*release)(void *) = worker->run->calls.release;
+	uint32_t objects = worker->run->workload->objects;
+	void **table = worker->objects;
+
+	for (uint32_t i = 0; i < objects; i++)
+		release(table[i]);
+}
+
+/* Outside of the timed instructions of a good run: an epoch call that fails makes the figure a lie. */
+static void must(int result, const char *call)
+{
+	if (__builtin_expect(result != 0, 0))
+		bench_die("%s: %s", call, strerror(-result));
+}
+
+static uint64_t lifetimes(const struct bench_workload *workload)
+{
+	/* A frame's operations are objects of all threads, a request's are requests. */
+	if (workload->threads > 1)
+		return workload->operations / workload->threads / workload->objects;
+	return workload->operations;
+}
+
+static tslab_epoch_t begin_epoch(struct bench_worker *worker)
+{
+	tslab_epoch_t epoch;
+
+	must(worker->run->calls.epoch_open(worker->heap, "request", &epoch), "tslab_epoch_open");
+	must(worker->run->calls.domain_enter(epoch), "tslab_domain_enter");
+	return epoch;
+}
+
+void bench_discard_burst(struct bench_worker *worker)
+{
+	const struct bench_calls *calls = &worker->run->calls;
+	enum bench_kind kind = worker->run->allocator->kind;
+
+	for (uint64_t n = lifetimes(worker->run->workload); n > 0; n--) {
+		if (kind == BENCH_TSLAB) {
+			tslab_epoch_t epoch = begin_epoch(worker);
+
+			fill(worker, calls->allocate);
+			must(calls->domain_exit(epoch), "tslab_domain_exit");
+			must(calls->epoch_discard(epoch), "tslab_epoch_discard");
+		} else if (kind == BENCH_PEER_HEAP) {
+			void *heap = calls->peer_heap_new();
+
+			fill_heap(worker, heap);
+			calls->peer_heap_destroy(heap);
+		} else {
+			fill(worker, calls->allocate);
+			release_all(worker);
+		}
+	}
+}
+
+void bench_free_each_burst(struct bench_worker *worker)
+{
+	const struct bench_calls *calls = &worker->run->calls;
+	enum bench_kind kind = worker->run->allocator->kind;
+
+	for (uint64_t n = lifetimes(worker->run->workload); n > 0; n--) {
+		if (kind == BENCH_TSLAB) {
+			tslab_epoch_t epoch = begin_epoch(worker);
+
+			fill(worker, calls->allocate);
+			release_all(worker);
+			must(calls->domain_exit(epoch), "tslab_domain_exit");
+			must(calls->epoch_close(epoch), "tslab_epoch_close");
+		} else if (kind == BENCH_PEER_HEAP) {
+			void *heap = calls->peer_heap_new();
+
+			fill_heap(worker, heap);
+			release_all(worker);
+			calls->peer_heap_destroy(heap);
+		} else {
+			fill(worker, calls->allocate);
+			release_all(worker);
+		}
+	}
+}
+
+void bench_epoch_burst(struct bench_worker *worker)
+{
+	const struct bench_calls *calls = &worker->run->calls;
+
+	for (uint64_t n = worker->run->workload->operations; n > 0; n--) {
+		tslab_epoch_t epoch = begin_epoch(worker);
+
+		must(calls->domain_exit(epoch), "tslab_domain_exit");
+		must(calls->epoch_close(epoch), "tslab_epoch_close");
+	}
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* report.c: the same results as a table for people and as JSON for programs. */
+#include <gnu/libc-version.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "bench.h"
+
+static void read_cpu_model(char *model, size_t bytes)
+{
+	FILE *file = fopen("/proc/cpuinfo", "r");
+	char line[256];
+
+	snprintf(model, bytes, "unknown");
+	while (file && fgets(line, sizeof(line), file)) {
+		char *colon = strchr(line, ':');
+
+		if (strncmp(line, "model name", 10) != 0 || !colon)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(model, bytes, "%s", colon + 2);
+		break;
+	}
+	if (file)
+		fclose(file);
+}
+
+void bench_report_machine(FILE *out, const struct bench_results *results)
+{
+	const struct bench_options *options = results->options;
+	struct utsname names;
+	char model[200];
+
+	uname(&names);
+	read_cpu_model(model, sizeof(model));
+	fprintf(out, "machine   %s, %u CPUs, %s, Linux %s, glibc %s\n", model, bench_team_cpus(),
+		names.machine, names.release, gnu_get_libc_version());
+	fprintf(out,
+		"run       %u to %u rounds of %u bursts, seed %" PRIu64
+		", medians uncertain by at most %.1f %%\n",
+		options->rounds, options->max_rounds, options->bursts, options->seed,
+		options->max_spread * 100);
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		if (results->files[i][0])
+			fprintf(out, "allocator %-16s %s\n", results->allocators->list[i].name,
+				results->files[i]);
+}
+
+static void print_cell(FILE *out, const struct bench_row *row, unsigned i)
+{
+	const struct bench_quartiles *figure = &row->figure[i];
+
+	if (!row->ran[i])
+		fprintf(out, " %9s |", "-");
+	else if (row->noisy_figure[i])
+		fprintf(out, " %9s |", "noisy");
+	else
+		fprintf(out, " %9.*f |", figure->median < 100 ? 2 : 0, figure->median);
+}
+
+static void print_ratio(FILE *out, const struct bench_results *results, const struct bench_row *row)
+{
+	if (row->best < 0 || results->tslab < 0) {
+		fprintf(out, " %5s | %11s | %-13s |", "-", "-", "-");
+		return;
+	}
+	if (row->noisy_ratio)
+		fprintf(out, " %5s |", "noisy");
+	else
+		fprintf(out, " %5.2f |", row->ratio.median);
+	fprintf(out, " %5.2f-%5.2f | %-13s |", row->ratio.low, row->ratio.high,
+		results->allocators->list[row->best].name);
+}
+
+static void print_row(FILE *out, const struct bench_results *results, const struct bench_row *row)
+{
+	const struct bench_workload *workload = row->workload;
+
+	fprintf(out, "| %-38s | %-10s |", workload->title, workload->unit);
+	if (row->skipped) {
+		fprintf(out, " needs 2 CPUs |\n");
+		return;
+	}
+	print_ratio(out, results, row);
+	if (workload->goal_ratio > 0)
+		fprintf(out, " %5.2f |", workload->goal_ratio);
+	else
+		fprintf(out, " %5s |", "-");
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		print_cell(out, row, i);
+	fprintf(out, "\n");
+}
+
+static void print_notes(FILE *out, const struct bench_row *row)
+{
+	const struct bench_workload *workload = row->workload;
+
+	if (row->has_system_calls)
+		fprintf(out, "%s: %" PRIu64 " system calls in %" PRIu64 " operations\n",
+			workload->name, row->system_calls, workload->operations);
+	if (row->noisy)
+		fprintf(out, "%s: varied too much in %u rounds; run again on a quieter machine\n",
+			workload->name, row->rounds);
+}
+
+void bench_report_text(FILE *out, const struct bench_results *results)
+{
+	fprintf(out, "\n| %-38s | %-10s | %5s | %11s | %-13s | %5s |", "workload", "unit", "ratio",
+		"quartiles", "best peer", "goal");
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		fprintf(out, " %9.13s |", results->allocators->list[i].name);
+	fprintf(out, "\n|---|---|---|---|---|---|");
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		fprintf(out, "---|");
+	fprintf(out, "\n");
+	for (unsigned i = 0; i < results->count; i++)
+		print_row(out, results, &results->rows[i]);
+	fprintf(out, "\n");
+	for (unsigned i = 0; i < results->count; i++)
+		print_notes(out, &results->rows[i]);
+}
+
+static void json_string(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c == '"' || *c == '\\')
+			fprintf(out, "\\%c", *c);
+		else if (*c < 0x20)
+			fprintf(out, "\\u%04x", *c);
+		else
+			fputc(*c, out);
+	}
+	fputc('"', out);
+}
+
+static void json_quartiles(FILE *out, const struct bench_quartiles *value)
+{
+	fprintf(out, "\"median\":%.6g,\"q1\":%.6g,\"q3\":%.6g,\"uncertainty\":%.4g", value->median,
+		value->low, value->high, value->uncertainty);
+}
+
+static void json_figure(FILE *out, const struct bench_results *results, const struct bench_row *row,
+			unsigned i)
+{
+	fprintf(out, "{\"allocator\":");
+	json_string(out, results->allocators->list[i].name);
+	fprintf(out, ",\"noisy\":%s,", row->noisy_figure[i] ? "true" : "false");
+	json_quartiles(out, &row->figure[i]);
+	fprintf(out, ",\"rounds\":[");
+	for (unsigned round = 0; round < row->rounds; round++)
+		fprintf(out, "%s%.6g", round ? "," : "", row->samples[i][round]);
+	fprintf(out, "]}");
+}
+
+static void json_comparison(FILE *out, const struct bench_results *results,
+			    const struct bench_row *row)
+{
+	fprintf(out, ",\"best_peer\":");
+	if (row->best < 0 || results->tslab < 0) {
+		fprintf(out, "null,\"ratio\":null");
+		return;
+	}
+	json_string(out, results->allocators->list[row->best].name);
+	fprintf(out, ",\"ratio\":{\"noisy\":%s,", row->noisy_ratio ? "true" : "false");
+	json_quartiles(out, &row->ratio);
+	fprintf(out, "}");
+}
+
+static void json_row(FILE *out, const struct bench_results *results, const struct bench_row *row)
+{
+	const struct bench_workload *workload = row->workload;
+	const char *comma = "";
+
+	fprintf(out, "{\"name\":\"%s\",\"title\":\"%s\",\"unit\":\"%s\"", workload->name,
+		workload->title, workload->unit);
+	fprintf(out, ",\"threads\":%u,\"sizes_bytes\":[%" PRIu32 ",%" PRIu32 "],\"objects\":%" PRIu32,
+		workload->threads, workload->min_bytes, workload->max_bytes, workload->objects);
+	fprintf(out, ",\"operations\":%" PRIu64 ",\"goal_ratio\":%g,\"skipped\":%s",
+		workload->operations, workload->goal_ratio, row->skipped ? "true" : "false");
+	if (row->skipped) {
+		fprintf(out, "}");
+		return;
+	}
+	json_comparison(out, results, row);
+	if (row->has_system_calls)
+		fprintf(out, ",\"system_calls\":%" PRIu64, row->system_calls);
+	fprintf(out, ",\"figures\":[");
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		if (!row->ran[i])
+			continue;
+		fprintf(out, "%s", comma);
+		json_figure(out, results, row, i);
+		comma = ",";
+	}
+	fprintf(out, "]}");
+}
+
+static void json_machine(FILE *out)
+{
+	struct utsname names;
+	char model[200];
+
+	uname(&names);
+	read_cpu_model(model, sizeof(model));
+	fprintf(out, "\"machine\":{\"cpu\":");
+	json_string(out, model);
+	fprintf(out, ",\"cpus\":%u,\"architecture\":", bench_team_cpus());
+	json_string(out, names.machine);
+	fprintf(out, ",\"kernel\":");
+	json_string(out, names.release);
+	fprintf(out, ",\"glibc\":");
+	json_string(out, gnu_get_libc_version());
+	fprintf(out, "}");
+}
+
+void bench_report_json(FILE *out, const struct bench_results *results)
+{
+	const struct bench_options *options = results->options;
+
+	fprintf(out, "{\"program\":\"tslab-bench\",");
+	json_machine(out);
+	fprintf(out, ",\"seed\":%" PRIu64 ",\"bursts\":%u,\"max_spread\":%g,\"allocators\":[",
+		options->seed, options->bursts, options->max_spread);
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		fprintf(out, "%s{\"name\":", i ? "," : "");
+		json_string(out, results->allocators->list[i].name);
+		fprintf(out, ",\"file\":");
+		json_string(out, results->files[i]);
+		fprintf(out, "}");
+	}
+	fprintf(out, "],\"workloads\":[");
+	for (unsigned i = 0; i < results->count; i++) {
+		fprintf(out, "%s\n", i ? "," : "");
+		json_row(out, results, &results->rows[i]);
+	}
+	fprintf(out, "\n]}\n");
+}
+
+static unsigned gate_row(const struct bench_results *results, const struct bench_row *row)
+{
+	const struct bench_workload *workload = row->workload;
+	unsigned failed = 0;
+
+	if (workload->gate_ratio <= 0 && workload->gate_ns <= 0)
+		return 0;
+	if (row->skipped) {
+		fprintf(stderr, "gate: %s was not measured: it needs 2 CPUs\n", workload->name);
+		return 1;
+	}
+	if (workload->gate_ratio > 0 && (row->best < 0 || row->ratio.median > workload->gate_ratio)) {
+		fprintf(stderr, "gate: %s is %.2f times the best peer, the limit is %.2f\n",
+			workload->name, row->ratio.median, workload->gate_ratio);
+		failed++;
+	}
+	if (workload->gate_ns > 0 && row->figure[results->tslab].median > workload->gate_ns) {
+		fprintf(stderr, "gate: %s takes %.0f ns, the limit is %.0f ns\n", workload->name,
+			row->figure[results->tslab].median, workload->gate_ns);
+		failed++;
+	}
+	if (row->has_system_calls && row->system_calls > 0) {
+		fprintf(stderr, "gate: %s made %" PRIu64 " system calls\n", workload->name,
+			row->system_calls);
+		failed++;
+	}
+	return failed;
+}
+
+unsigned bench_report_gate(const struct bench_results *results)
+{
+	unsigned failed = 0;
+
+	if (results->tslab < 0)
+		bench_die("--gate without tslab has nothing to judge");
+	for (unsigned i = 0; i < results->count; i++)
+		failed += gate_row(results, &results->rows[i]);
+	return failed;
+}

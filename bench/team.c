@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * team.c: the threads of one child.
+ *
+ * Threads stay from burst to burst, as a server's do. One thread is timed by its own CPU time, which
+ * equals wall time on an idle CPU and does not see other programs; several are timed by the wall.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+static pthread_barrier_t team_start, team_end;
+
+void *bench_team_pages(size_t bytes)
+{
+	void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (pages == MAP_FAILED)
+		bench_die("no memory for the benchmark's own tables");
+	return pages;
+}
+
+unsigned bench_team_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		bench_die("sched_getaffinity failed");
+	return (unsigned)CPU_COUNT(&set);
+}
+
+/* Thread i gets the i-th allowed CPU from the end: interrupts tend to prefer the first. */
+static void pin(unsigned index, const cpu_set_t *allowed)
+{
+	int skip = (int)(index % (unsigned)CPU_COUNT(allowed));
+	cpu_set_t one;
+
+	for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--) {
+		if (!CPU_ISSET(cpu, allowed) || skip-- > 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one) != 0)
+			bench_die("cannot pin a thread to CPU %d", cpu);
+		return;
+	}
+}
+
+static double now_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static cpu_set_t team_allowed;
+
+static void prepare(struct bench_worker *worker)
+{
+	const struct bench_workload *workload = worker->run->workload;
+
+	pin(worker->index, &team_allowed);
+	worker->random = (worker->run->seed + 1) * 0x9e3779b97f4a7c15ull + worker->index + 1;
+	if (workload->objects)
+		worker->objects = bench_team_pages(workload->objects * sizeof(void *));
+	if (workload->prepare)
+		workload->prepare(worker);
+}
+
+static void *team_member(void *argument)
+{
+	struct bench_worker *worker = argument;
+
+	prepare(worker);
+	pthread_barrier_wait(&team_end);
+	for (;;) {
+		pthread_barrier_wait(&team_start);
+		worker->run->workload->burst(worker);
+		pthread_barrier_wait(&team_end);
+	}
+	return NULL;
+}
+
+void bench_team_start(struct bench_run *run)
+{
+	unsigned threads = run->workload->threads;
+	pthread_t thread;
+
+	sched_getaffinity(0, sizeof(team_allowed), &team_allowed);
+	pthread_barrier_init(&team_start, NULL, threads);
+	pthread_barrier_init(&team_end, NULL, threads);
+	for (unsigned i = 0; i < threads; i++) {
+		run->workers[i].run = run;
+		run->workers[i].index = i;
+	}
+	for (unsigned i = 1; i < threads; i++)
+		if (pthread_create(&thread, NULL, team_member, &run->workers[i]) != 0)
+			bench_die("cannot start a thread");
+	prepare(&run->workers[0]);
+	if (threads > 1)
+		pthread_barrier_wait(&team_end);
+}
+
+double bench_team_burst(struct bench_run *run)
+{
+	const struct bench_workload *workload = run->workload;
+	bool several = workload->threads > 1;
+	clockid_t clock = several ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+	double begin;
+
+	if (several)
+		pthread_barrier_wait(&team_start);
+	begin = now_ns(clock);
+	workload->burst(&run->workers[0]);
+	if (several)
+		pthread_barrier_wait(&team_end);
+	if (workload->read_figure)
+		return workload->read_figure(run);
+	return (now_ns(clock) - begin) / (double)workload->operations;
+}
