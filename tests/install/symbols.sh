@@ -3,7 +3,7 @@
 # The shared library exports exactly what the public headers declare with TSLAB_API, all under one version
 # node, and the static library defines no name outside tslab_* and ts_*. Prints TAP.
 set -u
-: "${NM:=nm}" "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
+: "${NM:=nm}" "${abs_top_srcdir:?}" "${abs_top_builddir:?}" # NM is a command line
 library=$abs_top_builddir/.libs/libtslab.so
 archive=$abs_top_builddir/.libs/libtslab.a
 work=$(mktemp -d) || exit 99
@@ -19,7 +19,7 @@ declared() {
 }
 
 exported() {
-	"$NM" -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | sort
+	$NM -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | sort
 }
 
 report() { # report NUMBER NAME: passes if the file `difference` is empty
@@ -42,17 +42,17 @@ declared "$work/planted.h" | tr '\n' ' ' >"$work/seen"
 if [ "$(cat "$work/seen")" = 'tslab_planted tslab_planted_too ' ] && [ -s "$work/exported" ]; then
 	: >"$work/difference"
 else
-	cp "$work/seen" "$work/difference"
+	{ cat "$work/seen"; echo; } >"$work/difference"
 fi
 report 1 'a planted declaration is seen, and there are exports'
 
 sed 's/$/@@TSLAB_1.0/' "$work/declared" | diff - "$work/exported" >"$work/difference"
 report 2 'exports equal the declarations of the headers'
 
-"$NM" -D --undefined-only "$library" | awk '{ print $2 }' |
+$NM -D --undefined-only "$library" | awk '{ print $2 }' |
 	grep -Ev '@GLIBC|^(__cxa_finalize|_ITM_|__gmon_start__|__(a|t|ub)san_|__gcov|__sanitizer|__tsan)' >"$work/difference"
 report 3 'the shared library needs nothing but the C library'
 
-"$NM" -g --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
+$NM -g --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
 	grep -Ev '^(tslab_|ts_|__(a|t|ub)san_|__odr_asan)' >"$work/difference"
 report 4 'the static library keeps to its names'
