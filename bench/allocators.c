@@ -2,6 +2,7 @@
 /* allocators.c: who is measured, and how a child finds the calls of its allocator. */
 #include <dlfcn.h>
 #include <limits.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,26 +139,28 @@ static void load_peer_heap(const struct bench_allocator *allocator, void *librar
 }
 
 /* The dynamic linker only warns about a file that it cannot preload: look who answers. */
-static void check_preloaded(const struct bench_allocator *allocator, const void *library,
-			    const void *address, char *file, size_t file_bytes)
+static void check_preloaded(const struct bench_allocator *allocator, void *library,
+			    const struct bench_calls *calls, char *file, size_t file_bytes)
 {
+	const void *address = (const void *)(uintptr_t)calls->allocate;
+	char path[PATH_MAX];
+	struct link_map *map;
 	Dl_info info;
 
-	if (!library)
-		bench_die("%s: %s is not loaded (%s)", allocator->name, allocator->preload,
-			  dlerror());
-	if (!dladdr(address, &info) || !info.dli_fname)
+	if (dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || !dladdr(address, &info))
 		bench_die("%s: nobody knows who answers malloc", allocator->name);
-	if (!realpath(info.dli_fname, file))
-		snprintf(file, file_bytes, "%s", info.dli_fname);
+	if (strcmp(map->l_name, info.dli_fname) != 0)
+		bench_die("%s: %s has no malloc of its own", allocator->name, map->l_name);
 	if (allocator->kind != BENCH_TSLAB && dlsym(RTLD_DEFAULT, "malloc") != address)
-		bench_die("%s: malloc is answered by another library than %s", allocator->name, file);
+		bench_die("%s: malloc is answered by another library than %s", allocator->name,
+			  map->l_name);
+	snprintf(file, file_bytes, "%s", realpath(map->l_name, path) ? path : map->l_name);
 }
 
 void bench_allocators_load(const struct bench_allocator *allocator, struct bench_calls *calls,
 			   char *file, size_t file_bytes)
 {
-	char path[PATH_MAX] = "";
+	const char *name = allocator->preload ? allocator->preload : "libc.so.6";
 	void *library;
 
 	memset(calls, 0, sizeof(*calls));
@@ -167,17 +170,16 @@ void bench_allocators_load(const struct bench_allocator *allocator, struct bench
 		snprintf(file, file_bytes, "-");
 		return;
 	}
-	library = allocator->preload ? dlopen(allocator->preload, RTLD_NOW | RTLD_NOLOAD) :
-				       dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
-	if (allocator->kind == BENCH_TSLAB && library) {
+	library = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
+	if (!library)
+		bench_die("%s: %s is not loaded (%s)", allocator->name, name, dlerror());
+	if (allocator->kind == BENCH_TSLAB) {
 		load_tslab(allocator, library, calls);
-	} else if (library) {
+	} else {
 		calls->allocate = must_find(library, allocator, "malloc");
 		calls->release = must_find(library, allocator, "free");
 	}
-	if (allocator->kind == BENCH_PEER_HEAP && library)
+	if (allocator->kind == BENCH_PEER_HEAP)
 		load_peer_heap(allocator, library, calls);
-	check_preloaded(allocator, library, (const void *)(uintptr_t)calls->allocate, path,
-			sizeof(path));
-	snprintf(file, file_bytes, "%s", path);
+	check_preloaded(allocator, library, calls, file, file_bytes);
 }

@@ -141,6 +141,7 @@ struct bench_run {
 	uint64_t seed;
 	uint64_t base_resident_bytes;
 	uint64_t live_bytes;
+	bool marked; /* show a tracer where the burst begins and ends */
 	struct bench_worker workers[BENCH_THREADS_MAX];
 };
 
@@ -207,7 +208,7 @@ double bench_process_burst(struct bench_process *process);
 void bench_process_stop(struct bench_process *process);
 /* Runs @job to its end and counts the system calls of its last burst. */
 uint64_t bench_process_system_calls(const struct bench_job *job);
-/* Called by the child around that burst. */
+/* Called by the child right before and after that burst. */
 void bench_process_mark(void);
 
 /* ------------------------------------------------------------------------------- statistics.c -- */

@@ -165,7 +165,9 @@ uint64_t bench_process_system_calls(const struct bench_job *job)
 			bench_die("PTRACE_TRACEME: %s", strerror(errno));
 		bench_process_exec(job);
 	}
-	wait_stopped(pid);
+	wait_stopped(pid); /* at its exec */
+	if (ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD) != 0)
+		bench_die("PTRACE_SETOPTIONS: %s", strerror(errno));
 	while (next_system_call(pid) != SYS_getppid)
 		;
 	while (next_system_call(pid) != SYS_getppid)

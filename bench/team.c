@@ -118,7 +118,11 @@ double bench_team_burst(struct bench_run *run)
 	if (several)
 		pthread_barrier_wait(&team_start);
 	begin = now_ns(clock);
+	if (run->marked)
+		bench_process_mark();
 	workload->burst(&run->workers[0]);
+	if (run->marked)
+		bench_process_mark();
 	if (several)
 		pthread_barrier_wait(&team_end);
 	if (workload->read_figure)

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fake.c: a library with tslab's names and known faults, so that selftest.sh can show that the benchmark
+ * notices them: each epoch_open makes one system call, each tslab_malloc wastes FAKE_SPIN turns, or, if
+ * FAKE_UNSTEADY is set, only those of every other child do.
+ */
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <tslab/tslab.h>
+
+static unsigned fake_spin;
+
+__attribute__((constructor)) static void fake_start(void)
+{
+	const char *spin = getenv("FAKE_SPIN");
+
+	fake_spin = spin ? (unsigned)atoi(spin) : 0;
+	if (getenv("FAKE_UNSTEADY") && getpid() % 4 < 2)
+		fake_spin = 0;
+}
+
+void *tslab_malloc(size_t bytes)
+{
+	for (volatile unsigned turn = 0; turn < fake_spin; turn++)
+		;
+	return malloc(bytes);
+}
+
+void tslab_free(void *object)
+{
+	free(object);
+}
+
+tslab_heap *tslab_heap_create(const struct tslab_heap_options *options)
+{
+	(void)options;
+	return malloc(1);
+}
+
+int tslab_epoch_open(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
+{
+	(void)heap;
+	(void)label;
+	*epoch = (tslab_epoch_t)syscall(SYS_gettid);
+	return 0;
+}
+
+int tslab_epoch_close(tslab_epoch_t epoch)
+{
+	return epoch ? 0 : -1;
+}
+
+int tslab_epoch_discard(tslab_epoch_t epoch)
+{
+	return epoch ? 0 : -1;
+}
+
+int tslab_domain_enter(tslab_epoch_t epoch)
+{
+	return epoch ? 0 : -1;
+}
+
+int tslab_domain_exit(tslab_epoch_t epoch)
+{
+	return epoch ? 0 : -1;
+}

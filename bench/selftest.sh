@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2317 # the checks are called by name
+# The benchmark notices what it must: strange arguments, libraries that do not answer, system calls,
+# exceeded limits and rounds that disagree. It measures a library with known faults, fake.c. Prints TAP.
+set -u
+: "${abs_top_builddir:?}"
+if [ -n "${TEST_RUNNER-}" ]; then
+	echo '1..0 # SKIP times under an emulator or a checker say nothing'
+	exit 0
+fi
+bench=$abs_top_builddir/tslab-bench
+fake=$abs_top_builddir/.libs/libbenchfake.so
+command -v jq >/dev/null || {
+	echo 'Bail out! jq is missing'
+	exit 1
+}
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+count=0
+failed=0
+
+# measure STATUS [NAME=VALUE...] OPTION...: the exit status is as expected; output in $work/{out,err}.
+measure() {
+	expected=$1
+	shift
+	env "$@" >"$work/out" 2>"$work/err"
+	status=$?
+	[ "$status" -eq "$expected" ] && return 0
+	echo "exit status $status instead of $expected"
+	cat "$work/out" "$work/err"
+	return 1
+}
+
+check() { # check NAME COMMAND...
+	name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$work/log" 2>&1; then
+		echo "ok $count - $name"
+	else
+		failed=1
+		sed 's/^/# /' "$work/log"
+		echo "not ok $count - $name"
+	fi
+}
+
+refuses() { # refuses TEXT OPTION...: exit status 2, and the text on stderr
+	text=$1
+	shift
+	measure 2 "$bench" "$@" && grep -F -- "$text" "$work/err"
+}
+
+counts_system_calls() {
+	measure 0 "$bench" --tslab "$fake" --allocators tslab --workloads epoch --rounds 1 \
+		--json "$work/json" --max-spread 1000 &&
+		jq -e '.workloads[0] | .system_calls == .operations' "$work/json"
+}
+
+# Slow enough for the ratio as well as for the time and the system calls of an epoch.
+gate_fails() {
+	measure 4 FAKE_SPIN=200 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 \
+		--workloads pair,epoch --max-spread 1000 --gate &&
+		grep 'gate: pair is' "$work/err" && grep 'gate: epoch made' "$work/err"
+}
+
+gate_passes() {
+	measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 --max-spread 1000 \
+		--workloads ws8192 --gate
+}
+
+withholds_noise() {
+	measure 3 FAKE_SPIN=200 FAKE_UNSTEADY=1 "$bench" --tslab "$fake" --allocators tslab,glibc \
+		--workloads pair --bursts 1 --rounds 9 --max-rounds 9 --json "$work/json" &&
+		grep '| noisy |' "$work/out" &&
+		jq -e '.workloads[0].ratio.noisy' "$work/json"
+}
+
+json_is_complete() {
+	measure 0 "$bench" --tslab "$fake" --allocators floor,tslab,glibc --bursts 1 --rounds 3 \
+		--workloads ws256,request100 --max-spread 1000 --seed 5 --json - &&
+		jq -e '.seed == 5 and (.workloads | length) == 2 and (.machine.cpus > 0) and
+			(.workloads[] | .best_peer == "glibc" and .ratio.median > 0 and
+			(.figures | length) == 3 and (.figures[].rounds | length) == 3 and
+			.sizes_bytes[1] == 504)' "$work/out"
+}
+
+check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
+check 'an unknown allocator is refused' refuses "'hoard'" --allocators glibc,hoard
+check 'a number that is none is refused' refuses '--rounds wants' --rounds 7x
+check 'a peer without a file is refused' refuses 'no file' --peer x=/nonexistent
+check 'a peer that has no malloc is refused' \
+	refuses 'no malloc of its own' --peer "x=$fake" --allocators x --workloads pair
+check 'a library that cannot be loaded is refused' \
+	refuses 'is not loaded' --tslab /nonexistent --allocators tslab --workloads pair
+check 'a gate needs rounds' refuses 'at least 7 rounds' --gate --rounds 3
+check 'system calls are counted' counts_system_calls
+check 'what exceeds its limit fails the gate' gate_fails
+check 'what keeps it passes' gate_passes
+check 'rounds that disagree give no figure' withholds_noise
+check 'the JSON holds all that was measured' json_is_complete
+echo "1..$count"
+exit $failed
