@@ -176,6 +176,17 @@ TSLAB_API int tslab_stats_process(struct tslab_process_stats *stats);
 TSLAB_API int tslab_stats_class(unsigned class_index, struct tslab_class_stats *stats);
 
 /**
+ * tslab_stats_epoch_class - one size class in one epoch
+ * @epoch: an epoch that is not yet over
+ *
+ * Fills in what is there now (live_*, slabs, committed_bytes) and what the class is; allocations and
+ * frees stay 0, for threads count them over all the epochs that they pass through.
+ * Return: 0; -EINVAL; -ESTALE (over, or never was). Async-signal-safe. Cost: as tslab_stats_process.
+ */
+TSLAB_API int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index,
+				      struct tslab_class_stats *stats);
+
+/**
  * tslab_stats_epoch - one epoch
  * @epoch: an epoch that is not yet over
  *
