@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: installed.sh SOURCE-DIRECTORY PKGCONFIGDIR   (CC, DESTDIR, TEST_RUNNER in the environment)
+# usage: installed.sh SOURCE-DIRECTORY PKGCONFIGDIR   (CC, NM, DESTDIR, TEST_RUNNER in the environment)
 # Builds and runs hello.c against the installed library as a user would, by pkg-config alone. Prints TAP.
 set -u
 source_dir=$1
@@ -8,7 +8,7 @@ PKG_CONFIG_PATH=${DESTDIR-}$2${PKG_CONFIG_LIBDIR:+:$PKG_CONFIG_LIBDIR}
 PKG_CONFIG_SYSROOT_DIR=${DESTDIR-}
 unset PKG_CONFIG_LIBDIR
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
-: "${CC:=cc}" "${PKG_CONFIG:=pkg-config}" "${TEST_RUNNER=}"
+: "${CC:=cc}" "${NM:=nm}" "${PKG_CONFIG:=pkg-config}" "${TEST_RUNNER=}"
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 count=0
@@ -35,6 +35,11 @@ says_version() {
 	[ "$out" = "tslab $version" ]
 }
 
+# shellcheck disable=SC2086 # NM is a command line
+has_observer() {
+	$NM "$work/static" | grep -w tslab_root
+}
+
 # shellcheck disable=SC2046,SC2086 # flags are meant to be split
 build() { # build OUTPUT PKG-CONFIG-OPTION COMPILER-FLAG...
 	out=$1
@@ -56,6 +61,7 @@ check 'a program builds against the shared library' build shared ''
 check 'and runs' says_version "$work/shared"
 check 'a program builds fully static' build static --static -static
 check 'and runs' says_version "$work/static"
+check 'and has the stats segment that nothing in it calls' has_observer
 include_dir=$("$PKG_CONFIG" --variable=includedir tslab)
 for header in "$include_dir"/tslab/*.h; do
 	name=${header##*/}
