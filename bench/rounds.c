@@ -81,6 +81,18 @@ static void compare(const struct bench_results *results, struct bench_row *row)
 	row->ratio = bench_statistics_quartiles(ratios, row->rounds);
 }
 
+/*
+ * A peer that never settles and is slow for certain spoils its own figure only; tslab, the best peer and
+ * one that might be the best spoil the row.
+ */
+static bool matters(const struct bench_results *results, const struct bench_row *row, unsigned i)
+{
+	if ((int)i == results->tslab || row->best < 0)
+		return true;
+	return is_peer(&results->allocators->list[i]) &&
+	       row->figure[i].low <= row->figure[row->best].median;
+}
+
 static void summarize(const struct bench_results *results, struct bench_row *row)
 {
 	double limit = results->options->max_spread;
@@ -96,7 +108,8 @@ static void summarize(const struct bench_results *results, struct bench_row *row
 	row->noisy_ratio = row->ratio.uncertainty > limit;
 	row->noisy = row->noisy_ratio;
 	for (unsigned i = 0; i < results->allocators->count; i++)
-		row->noisy = row->noisy || row->noisy_figure[i];
+		if (row->noisy_figure[i] && matters(results, row, i))
+			row->noisy = true;
 }
 
 static void count_system_calls(const struct bench_results *results, struct bench_row *row)
