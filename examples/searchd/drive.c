@@ -106,8 +106,8 @@ static ssize_t receive_head(int socket, char *buffer, size_t *received_bytes)
 {
 	*received_bytes = 0;
 	while (*received_bytes < HEAD_MAX_BYTES) {
-		ssize_t received = recv(socket, buffer + *received_bytes,
-					HEAD_MAX_BYTES - *received_bytes, 0);
+		ssize_t received =
+			recv(socket, buffer + *received_bytes, HEAD_MAX_BYTES - *received_bytes, 0);
 		const char *end;
 
 		if (received <= 0)
@@ -248,9 +248,12 @@ static bool check_refusal(struct client *client, unsigned number)
 		const char *method, *target;
 		int status;
 	} refusals[] = {
-		{ "GET", "/country/QQ", 404 },		     { "GET", "/country/", 404 },
-		{ "GET", "/search", 400 },		     { "GET", "/search?q=a&limit=1000", 400 },
-		{ "DELETE", "/search?q=a", 405 },	     { "GET", "/nowhere", 404 },
+		{ "GET", "/country/QQ", 404 },
+		{ "GET", "/country/", 404 },
+		{ "GET", "/search", 400 },
+		{ "GET", "/search?q=a&limit=1000", 400 },
+		{ "DELETE", "/search?q=a", 405 },
+		{ "GET", "/nowhere", 404 },
 		{ "GET", "/country/'%20OR%201=1%20--", 404 },
 	};
 	size_t i = number % (sizeof(refusals) / sizeof(refusals[0]));
@@ -332,9 +335,8 @@ static void count_subdivisions(struct plan *plan)
 		exit(2);
 	json_array_foreach(plan->countries, i, country)
 		json_array_foreach(plan->subdivisions, j, subdivision)
-			plan->subdivision_counts[i] +=
-				strncmp(text_of(subdivision, "code"), text_of(country, "alpha_2"),
-					2) == 0;
+			plan->subdivision_counts[i] += strncmp(text_of(subdivision, "code"),
+							       text_of(country, "alpha_2"), 2) == 0;
 }
 
 static int by_value(const void *left, const void *right)

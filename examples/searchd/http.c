@@ -122,20 +122,25 @@ static const struct route {
 	bool prefix; /* the path goes on */
 	json_t *(*answer)(struct request *request);
 } routes[] = {
-	{ "GET", "/search", false, answer_search },  { "GET", "/country/", true, answer_country },
-	{ "GET", "/stats", false, answer_stats },    { "POST", "/repair", false, answer_repair },
+	{ "GET", "/search", false, answer_search }, { "GET", "/country/", true, answer_country },
+	{ "GET", "/stats", false, answer_stats },   { "POST", "/repair", false, answer_repair },
 	{ "POST", "/quit", false, answer_quit },
 };
 
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+static bool route_matches(const struct route *route, const char *path)
+{
+	return route->prefix ? strncmp(path, route->path, strlen(route->path)) == 0 :
+			       strcmp(path, route->path) == 0;
+}
 
 static json_t *answer(struct request *request)
 {
 	for (size_t i = 0; i < ROUTES; i++) {
 		const struct route *route = &routes[i];
 
-		if (route->prefix ? strncmp(request->path, route->path, strlen(route->path)) != 0
-				  : strcmp(request->path, route->path) != 0)
+		if (!route_matches(route, request->path))
 			continue;
 		if (strcmp(request->method, route->method) != 0)
 			return problem(request, MHD_HTTP_METHOD_NOT_ALLOWED, "wrong method");
@@ -218,9 +223,9 @@ static void request_end(void *context, struct MHD_Connection *connection, void *
 		kill(getpid(), SIGTERM);
 }
 
-static enum MHD_Result request_step(void *context, struct MHD_Connection *connection, const char *path,
-				    const char *method, const char *version, const char *body,
-				    size_t *body_bytes, void **state)
+static enum MHD_Result request_step(void *context, struct MHD_Connection *connection,
+				    const char *path, const char *method, const char *version,
+				    const char *body, size_t *body_bytes, void **state)
 {
 	struct request *request = *state;
 
@@ -247,15 +252,19 @@ struct MHD_Daemon *http_start(struct searchd *searchd)
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_port = htons(searchd->port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct MHD_OptionItem options[] = {
+		{ MHD_OPTION_SOCK_ADDR, 0, &address },
+		{ MHD_OPTION_THREAD_POOL_SIZE, searchd->http_threads, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, NULL },
+		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_end, searchd },
+		{ MHD_OPTION_END, 0, NULL },
+	};
 	const union MHD_DaemonInfo *info;
 	struct MHD_Daemon *daemon;
 
 	daemon = MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG,
 				  searchd->port, NULL, NULL, request_step, searchd,
-				  MHD_OPTION_SOCK_ADDR, &address,
-				  MHD_OPTION_THREAD_POOL_SIZE, searchd->http_threads,
-				  MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S,
-				  MHD_OPTION_NOTIFY_COMPLETED, request_end, searchd, MHD_OPTION_END);
+				  MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	if (!daemon) {
 		fprintf(stderr, "searchd: 127.0.0.1:%u: %s\n", searchd->port, strerror(errno));
 		return NULL;

@@ -24,7 +24,14 @@ static const char usage[] =
 	"\n"
 	"GET /search?q=WORDS[&limit=N]   GET /country/XX   GET /stats   POST /repair   POST /quit\n";
 
-enum { OPTION_PORT = 1, OPTION_DATA, OPTION_THREADS, OPTION_JOB_INTERVAL, OPTION_LEAK, OPTION_HELP };
+enum {
+	OPTION_PORT = 1,
+	OPTION_DATA,
+	OPTION_THREADS,
+	OPTION_JOB_INTERVAL,
+	OPTION_LEAK,
+	OPTION_HELP
+};
 
 static const struct option options[] = {
 	{ "port", required_argument, NULL, OPTION_PORT },
@@ -45,8 +52,8 @@ static unsigned number(const char *option, const char *text, unsigned least, uns
 	errno = 0;
 	value = strtoul(text, &end, 10);
 	if (errno || end == text || *end || *text == '-' || value < least || value > most) {
-		fprintf(stderr, "searchd: --%s %s: not a number from %u to %u\n", option, text, least,
-			most);
+		fprintf(stderr, "searchd: --%s %s: not a number from %u to %u\n", option, text,
+			least, most);
 		exit(2);
 	}
 	return (unsigned)value;

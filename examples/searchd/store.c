@@ -25,10 +25,14 @@ static const struct standard {
 	const char *code_key;
 	const char *detail_key;
 } standards[] = {
-	{ "15924", "alpha_4", "numeric" },	 { "3166-1", "alpha_2", "flag" },
-	{ "3166-2", "code", "type" },		 { "3166-3", "alpha_4", "withdrawal_date" },
-	{ "4217", "alpha_3", "numeric" },	 { "639-2", "alpha_3", "alpha_2" },
-	{ "639-3", "alpha_3", "inverted_name" }, { "639-5", "alpha_3", NULL },
+	{ "15924", "alpha_4", "numeric" },
+	{ "3166-1", "alpha_2", "flag" },
+	{ "3166-2", "code", "type" },
+	{ "3166-3", "alpha_4", "withdrawal_date" },
+	{ "4217", "alpha_3", "numeric" },
+	{ "639-2", "alpha_3", "alpha_2" },
+	{ "639-3", "alpha_3", "inverted_name" },
+	{ "639-5", "alpha_3", NULL },
 };
 
 #define STANDARDS (sizeof(standards) / sizeof(standards[0]))
@@ -300,8 +304,7 @@ json_t *store_country(struct store *store, const char *code)
 
 int store_has_code(struct store *store, const char *standard, const char *code)
 {
-	sqlite3_stmt *query =
-		prepare(store, "SELECT 1 FROM entry WHERE standard = ? AND code = ?");
+	sqlite3_stmt *query = prepare(store, "SELECT 1 FROM entry WHERE standard = ? AND code = ?");
 	int status;
 
 	if (!query)

@@ -47,8 +47,8 @@ static const struct check {
 	size_t code_bytes;
 } checks[] = {
 	{ "3166-2", "3166-1", 2 }, /* a subdivision lies in a country that exists */
-	{ "639-2", "639-3", 0 },   /* a language is in both lists: not so, 639-2 has whole families */
-	{ "639-3", "639-2", 0 },   /* and 639-3 has many thousand languages more */
+	{ "639-2", "639-3", 0 }, /* a language is in both lists: not so, 639-2 has whole families */
+	{ "639-3", "639-2", 0 }, /* and 639-3 has many thousand languages more */
 };
 
 #define CHECKS (sizeof(checks) / sizeof(checks[0]))
@@ -112,7 +112,8 @@ static void repair(struct worker *worker)
 {
 	unsigned scopes = 0;
 
-	while (tslab_domain_current() == worker->forgotten && tslab_domain_exit(worker->forgotten) == 0)
+	while (tslab_domain_current() == worker->forgotten &&
+	       tslab_domain_exit(worker->forgotten) == 0)
 		scopes++;
 	tslab_epoch_discard(worker->forgotten);
 	worker->forgotten = TSLAB_EPOCH_NONE;
