@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 void bench_process_exec(const struct bench_job *job)
 {
 	const struct bench_allocator *allocator = job->allocator;
-	char kind[16], seed[32], channel[16], bursts[16];
+	char kind[16], seed[32], channel[16], bursts[16], program[PATH_MAX];
 	char *argv[CHILD_ARGUMENTS + 1] = {
 		"tslab-bench",
 		CHILD_MARK,
@@ -43,7 +44,10 @@ void bench_process_exec(const struct bench_job *job)
 		setenv("LD_PRELOAD", allocator->preload, 1);
 	else
 		unsetenv("LD_PRELOAD");
-	execv("/proc/self/exe", argv);
+	/* Its target, not the link itself, which is valgrind's own under valgrind. */
+	if (!realpath("/proc/self/exe", program))
+		bench_die("cannot read /proc/self/exe: %s", strerror(errno));
+	execv(program, argv);
 	bench_die("cannot start a child: %s", strerror(errno));
 }
 
