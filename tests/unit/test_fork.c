@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* fork: the child may use everything that it inherited, whatever other threads were doing. */
+#include "support.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { COUNT = 400 };
+
+struct inherited {
+	tslab_heap *heap;
+	tslab_epoch_t inside, open, closing;
+	void *objects[COUNT];
+	void *large;
+	tslab_handle_t handles[COUNT];
+	void *in_closing;
+};
+
+static size_t size_of(unsigned i)
+{
+	return 16 + i * 37 % 3000;
+}
+
+static void make_inheritance(struct inherited *in)
+{
+	in->heap = new_heap("inherited", 0, TSLAB_RETAIN_DEFAULT_BYTES);
+	in->inside = new_epoch(in->heap, "inside");
+	in->open = new_epoch(in->heap, "open");
+	in->closing = new_epoch(in->heap, "closing");
+	assert_int_equal(tslab_domain_enter(in->inside), 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		in->objects[i] = tslab_alloc(i % 2 ? in->inside : in->open, size_of(i));
+		assert_non_null(in->objects[i]);
+		fill(in->objects[i], size_of(i), i);
+		assert_int_equal(tslab_handle_alloc(in->open, 64, &in->handles[i]), 0);
+	}
+	in->large = tslab_alloc(in->open, 500000);
+	fill(in->large, 500000, 7);
+	in->in_closing = tslab_alloc(in->closing, 100);
+	fill(in->in_closing, 100, 8);
+	assert_int_equal(tslab_epoch_close(in->closing), 0);
+}
+
+static uint64_t live_now(tslab_epoch_t epoch)
+{
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+	REQUIRE(tslab_stats_epoch(epoch, &s) == 0);
+	return s.live_objects;
+}
+
+static void use_everything(void *arg)
+{
+	struct inherited *in = arg;
+	tslab_epoch_t fresh = 0;
+
+	REQUIRE(tslab_domain_current() == in->inside);
+	void *p = tslab_malloc(100);
+	REQUIRE(p);
+	tslab_free(p);
+	for (unsigned i = 0; i < COUNT; i++) {
+		REQUIRE(holds(in->objects[i], size_of(i), i));
+		REQUIRE(tslab_handle_get(in->heap, in->handles[i]));
+	}
+	for (unsigned i = 0; i < COUNT; i++) {
+		tslab_free(in->objects[i]);
+		REQUIRE(tslab_handle_free(in->heap, in->handles[i]) == 0);
+		REQUIRE(tslab_handle_free(in->heap, in->handles[i]) == -ESTALE);
+	}
+	REQUIRE(holds(in->large, 500000, 7));
+	tslab_free(in->large);
+	REQUIRE(live_now(in->inside) == 0);
+	REQUIRE(live_now(in->open) == 0);
+	/* A double free is found across the fork. */
+	uint64_t before = counters().refused_double;
+	tslab_free(in->objects[0]);
+	tslab_free(in->objects[1]);
+	REQUIRE(counters().refused_double == before + 2);
+	/* The scope goes on, the closing epoch ends with its last object. */
+	REQUIRE(tslab_domain_exit(in->inside) == 0);
+	REQUIRE(tslab_domain_exit(in->inside) == -EINVAL);
+	REQUIRE(holds(in->in_closing, 100, 8));
+	tslab_free(in->in_closing);
+	REQUIRE(tslab_epoch_close(in->closing) == -ESTALE);
+	REQUIRE(tslab_epoch_close(in->open) == 0);
+	REQUIRE(tslab_epoch_close(in->open) == -ESTALE);
+	REQUIRE(tslab_epoch_discard(in->inside) == 0);
+	/* And it starts its own. */
+	REQUIRE(tslab_epoch_open(in->heap, "child", &fresh) == 0);
+	REQUIRE(tslab_domain_enter(fresh) == 0);
+	for (unsigned i = 0; i < 5000; i++)
+		REQUIRE(tslab_malloc(100));
+	REQUIRE(live_now(fresh) == 5000);
+	REQUIRE(tslab_domain_exit(fresh) == 0);
+	REQUIRE(tslab_epoch_discard(fresh) == 0);
+	REQUIRE(tslab_heap_destroy(in->heap) == 0);
+	REQUIRE(counters().forks_recovered == 1);
+}
+
+static void check_parent(struct inherited *in)
+{
+	assert_int_equal(tslab_domain_current(), in->inside);
+	assert_int_equal(live_objects(in->inside), COUNT / 2);
+	assert_int_equal(live_objects(in->open), COUNT / 2 + COUNT + 1);
+	for (unsigned i = 0; i < COUNT; i++) {
+		assert_true(holds(in->objects[i], size_of(i), i));
+		assert_int_equal(tslab_handle_free(in->heap, in->handles[i]), 0);
+		tslab_free(in->objects[i]);
+	}
+	assert_true(holds(in->large, 500000, 7));
+	tslab_free(in->large);
+	tslab_free(in->in_closing);
+	assert_int_equal(tslab_domain_exit(in->inside), 0);
+	assert_int_equal(counters().forks_recovered, 0);
+	assert_int_equal(tslab_heap_destroy(in->heap), 0);
+}
+
+static void child_uses_everything(void **state)
+{
+	struct inherited in;
+
+	(void)state;
+	make_inheritance(&in);
+	assert_true(exited_well(in_child(use_everything, &in)));
+	assert_true(exited_well(in_child(use_everything, &in)));
+	check_parent(&in);
+}
+
+static void grandchild(void *arg)
+{
+	int status = 0;
+	struct inherited *in = arg;
+
+	tslab_free(in->objects[0]);
+	in->objects[0] = tslab_alloc(in->open, size_of(0));
+	REQUIRE(in->objects[0]);
+	fill(in->objects[0], size_of(0), 0);
+	pid_t pid = fork();
+	REQUIRE(pid >= 0);
+	if (pid == 0) {
+		for (unsigned i = 0; i < COUNT; i++) {
+			REQUIRE(holds(in->objects[i], size_of(i), i));
+			tslab_free(in->objects[i]);
+		}
+		REQUIRE(live_now(in->inside) == 0);
+		REQUIRE(tslab_domain_exit(in->inside) == 0);
+		REQUIRE(tslab_epoch_discard(in->inside) == 0);
+		_exit(0);
+	}
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	REQUIRE(live_now(in->inside) == COUNT / 2);
+}
+
+static void children_of_children(void **state)
+{
+	struct inherited in;
+
+	(void)state;
+	make_inheritance(&in);
+	assert_true(exited_well(in_child(grandchild, &in)));
+	check_parent(&in);
+}
+
+static void never_used_before(void *arg)
+{
+	(void)arg;
+	void *p = tslab_malloc(100);
+	REQUIRE(p);
+	fill(p, 100, 1);
+	REQUIRE(holds(p, 100, 1));
+	tslab_free(p);
+}
+
+static void first_use_in_the_child(void **state)
+{
+	(void)state;
+	assert_true(exited_well(in_child(never_used_before, NULL)));
+}
+
+/* -- fork while other threads allocate, free, enter, close and discard -- */
+
+static struct {
+	tslab_heap *heap;
+	bool stop;
+	void *mail[64];
+} busy;
+
+static void *be_busy(void *arg)
+{
+	uint64_t seed = (uintptr_t)&arg | 1;
+
+	(void)arg;
+	while (!__atomic_load_n(&busy.stop, __ATOMIC_RELAXED)) {
+		tslab_epoch_t epoch = 0;
+		tslab_handle_t handle = 0;
+
+		if (tslab_epoch_open(busy.heap, "busy", &epoch) || tslab_domain_enter(epoch))
+			abort();
+		for (unsigned i = 0; i < 50; i++) {
+			void *p = tslab_malloc(16 + rnd(&seed) % 2000);
+			void *old = __atomic_exchange_n(&busy.mail[rnd(&seed) % 64], p, __ATOMIC_ACQ_REL);
+
+			tslab_free(old);
+		}
+		if (tslab_handle_alloc(epoch, 48, &handle) || tslab_handle_free(busy.heap, handle))
+			abort();
+		if (tslab_domain_exit(epoch) || tslab_epoch_close(epoch))
+			abort();
+	}
+	return NULL;
+}
+
+/* What the child finds is anything a thread may have been in the middle of. */
+static void use_after_busy_fork(void *arg)
+{
+	tslab_epoch_t kept = *(tslab_epoch_t *)arg, fresh = 0;
+
+	for (unsigned i = 0; i < 64; i++)
+		tslab_free(busy.mail[i]);
+	REQUIRE(live_now(kept) == 1);
+	for (unsigned round = 0; round < 20; round++) {
+		void *objects[100];
+
+		REQUIRE(tslab_epoch_open(busy.heap, "child", &fresh) == 0);
+		REQUIRE(tslab_domain_enter(fresh) == 0);
+		for (unsigned i = 0; i < 100; i++) {
+			objects[i] = tslab_malloc(16 + i * 29);
+			REQUIRE(objects[i]);
+			fill(objects[i], 16 + i * 29, i);
+		}
+		for (unsigned i = 0; i < 100; i++) {
+			REQUIRE(holds(objects[i], 16 + i * 29, i));
+			tslab_free(objects[i]);
+		}
+		REQUIRE(live_now(fresh) == 0);
+		REQUIRE(tslab_domain_exit(fresh) == 0);
+		REQUIRE(round % 2 ? tslab_epoch_close(fresh) == 0 : tslab_epoch_discard(fresh) == 0);
+	}
+	REQUIRE(tslab_epoch_discard(kept) == 0);
+}
+
+static void fork_under_load(void **state)
+{
+	pthread_t threads[3];
+
+	(void)state;
+	memset(&busy, 0, sizeof(busy));
+	busy.heap = new_heap("busy", 0, TSLAB_RETAIN_DEFAULT_BYTES);
+	tslab_epoch_t kept = new_epoch(busy.heap, "kept");
+	void *p = tslab_alloc(kept, 300);
+	fill(p, 300, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, be_busy, NULL), 0);
+	for (unsigned i = 0; i < 150; i++)
+		assert_true(exited_well(in_child(use_after_busy_fork, &kept)));
+	__atomic_store_n(&busy.stop, true, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < 64; i++)
+		tslab_free(busy.mail[i]);
+	assert_true(holds(p, 300, 3));
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	assert_int_equal(tslab_stats_epoch(kept, &s), 0);
+	assert_int_equal(s.live_objects, 1);
+	assert_int_equal(counters().closing_epochs, 0);
+	assert_int_equal(tslab_heap_destroy(busy.heap), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_use_in_the_child),
+		cmocka_unit_test(child_uses_everything),
+		cmocka_unit_test(children_of_children),
+		cmocka_unit_test(fork_under_load),
+	};
+
+	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
+}
