@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "obs/blockread.h"
+
+enum { TRIES = 8 };
+
+bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
+{
+	const unsigned all = sizeof(copy->words) / sizeof(copy->words[0]);
+	const unsigned words = slots * (unsigned)(TS_BLOCK_BYTES / sizeof(ts_a64));
+	const struct ts_block_head *head = block;
+	const ts_a64 *from = block;
+
+	for (unsigned i = words; i < all; i++)
+		ts_a64_store_rlx(&copy->words[i], 0);
+	for (unsigned try = 0; try < TRIES; try++) {
+		/* ORD-21 acquire: pairs with the writer's release of an even seq; else words of before a
+		 * change of identity pass as words of after it. */
+		uint64_t before = ts_a64_load_acq(&head->seq);
+
+		/* ORD-18 acquire, last word first: frees and exits lie behind the allocs and enters that they
+		 * belong to, so no copy holds more frees than allocations. */
+		for (unsigned i = words < all ? words : all; i-- > 0;)
+			ts_a64_store_rlx(&copy->words[i], ts_a64_load_acq(&from[i]));
+		if (!(before & 1) && ts_a64_load_rlx(&head->seq) == before)
+			return true;
+		ts_arch_pause();
+	}
+	return false;
+}
+
+/* What a bound lane holds now. Memory of an unbound one is kept by its thread and counted there. */
+static void add_holdings(struct ts_lane_sum *sum, const struct ts_block_lane *lane)
+{
+	uint64_t base = ts_a64_load_rlx(&lane->w.enters_base);
+	uint64_t enters = ts_minus(ts_a64_load_rlx(&lane->w.enters), base);
+	uint64_t exits = ts_minus(ts_a64_load_rlx(&lane->w.exits), base);
+
+	sum->lanes++;
+	sum->held += ts_a64_load_rlx(&lane->w.held) != 0;
+	sum->enters += enters;
+	sum->exits += exits;
+	sum->open_scopes += ts_minus(enters, exits);
+	sum->chunk_bytes += ts_a64_load_rlx(&lane->w.chunk_bytes);
+	sum->large_bytes += ts_a64_load_rlx(&lane->w.large_bytes);
+	sum->units_live += ts_a64_load_rlx(&lane->w.units_live);
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		sum->cls[i].units += lane->units[i];
+}
+
+void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane)
+{
+	if (ts_a64_load_rlx(&lane->w.epoch_id))
+		add_holdings(sum, lane);
+	sum->large_allocs += ts_a64_load_rlx(&lane->w.large_allocs);
+	sum->large_frees += ts_a64_load_rlx(&lane->w.large_frees);
+	sum->slow_hits += ts_a64_load_rlx(&lane->w.slow_hits);
+	sum->slow_misses += ts_a64_load_rlx(&lane->w.slow_misses);
+	sum->collected += ts_a64_load_rlx(&lane->w.collected);
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
+		sum->cls[i].allocs += ts_a64_load_rlx(&lane->cls[i].allocs);
+		sum->cls[i].frees += ts_a64_load_rlx(&lane->cls[i].frees);
+	}
+}
+
+uint64_t ts_lane_sum_allocs(const struct ts_lane_sum *sum)
+{
+	uint64_t total = sum->large_allocs;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		total += sum->cls[i].allocs;
+	return total;
+}
+
+uint64_t ts_lane_sum_frees(const struct ts_lane_sum *sum)
+{
+	uint64_t total = sum->large_frees;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		total += sum->cls[i].frees;
+	return total;
+}
+
+uint64_t ts_lane_sum_live_objects(const struct ts_lane_sum *sum)
+{
+	uint64_t total = ts_minus(sum->large_allocs, sum->large_frees);
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		total += ts_minus(sum->cls[i].allocs, sum->cls[i].frees);
+	return total;
+}
+
+uint64_t ts_lane_sum_live_bytes(const struct ts_lane_sum *sum, const uint32_t *class_bytes)
+{
+	uint64_t total = sum->large_bytes;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		total += ts_minus(sum->cls[i].allocs, sum->cls[i].frees) * class_bytes[i];
+	return total;
+}

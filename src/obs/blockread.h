@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blockread.h: reading blocks while others write them. Used inside the process and by the tools.
+ *
+ * A block is copied first and looked at afterwards, so nobody can change what was checked. Nothing here
+ * locks, allocates or calls the system.
+ */
+#ifndef TS_OBS_BLOCKREAD_H
+#define TS_OBS_BLOCKREAD_H
+
+#include <stdbool.h>
+
+#include "obs/format.h"
+
+/* The longest block. */
+enum { TS_BLOCKREAD_SLOTS_MAX = 2 };
+
+union ts_block_copy {
+	struct ts_block_head head;
+	struct ts_block_process process;
+	struct ts_block_lane lane;
+	struct ts_block_epochs epochs;
+	struct ts_block_thread thread;
+	struct ts_block_sites sites;
+	struct ts_block_module module;
+	struct ts_block_labels labels;
+	struct ts_block_heaps heaps;
+	struct ts_block_header header;
+	struct ts_block_fields fields;
+	ts_a64 words[TS_BLOCKREAD_SLOTS_MAX * TS_BLOCK_BYTES / sizeof(ts_a64)];
+};
+
+/*
+ * Copies the first `slots` units of a block, the rest of the copy is zero. False: its identity changed
+ * under each of eight tries, and the copy may mix two of them.
+ */
+bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy);
+
+/* Sums over lanes. */
+struct ts_class_sum {
+	uint64_t allocs;
+	uint64_t frees;
+	uint64_t units;
+};
+
+struct ts_lane_sum {
+	uint64_t lanes; /* bound to an epoch */
+	uint64_t held;
+	uint64_t enters; /* since the lanes were bound */
+	uint64_t exits;
+	uint64_t open_scopes;
+	uint64_t chunk_bytes;
+	uint64_t large_bytes;
+	uint64_t large_allocs;
+	uint64_t large_frees;
+	uint64_t slow_hits;
+	uint64_t slow_misses;
+	uint64_t collected;
+	uint64_t units_live;
+	struct ts_class_sum cls[TS_CLASS_COUNT];
+};
+
+void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane);
+
+/* a - b, or 0: what is read beside running threads may lag, and a foreign segment may lie. */
+static inline uint64_t ts_minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+uint64_t ts_lane_sum_allocs(const struct ts_lane_sum *sum);
+uint64_t ts_lane_sum_frees(const struct ts_lane_sum *sum);
+uint64_t ts_lane_sum_live_objects(const struct ts_lane_sum *sum);
+uint64_t ts_lane_sum_live_bytes(const struct ts_lane_sum *sum, const uint32_t *class_bytes);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* fields.h: the rows of fields.def as data: what to call a field, and how to get it. */
+#ifndef TS_OBS_FIELDS_H
+#define TS_OBS_FIELDS_H
+
+#include "obs/snapshot.h"
+
+enum ts_field_group {
+	TS_GROUP_SNAPSHOT,
+	TS_GROUP_GLOBAL,
+	TS_GROUP_LABELS,
+	TS_GROUP_FAILURES,
+	TS_GROUP_INVALID_FREE,
+	TS_GROUP_SAFETY,
+	TS_GROUP_CLASS,
+	TS_GROUP_EPOCH,
+	TS_GROUP_DOMAIN,
+};
+
+enum ts_value_type {
+	TS_VALUE_U64,
+	TS_VALUE_F64,
+	TS_VALUE_BOOL,
+	TS_VALUE_TEXT,
+};
+
+struct ts_value {
+	enum ts_value_type type;
+	union {
+		uint64_t u64;
+		double f64;
+		bool boolean;
+		const char *text; /* good until the next text of a field is asked for */
+	};
+};
+
+/* What a field is asked of. */
+struct ts_subject {
+	const struct ts_snapshot *snapshot;
+	const struct ts_class_view *cls;
+	const struct ts_epoch_view *epoch;
+	const struct ts_domain_view *domain;
+};
+
+struct ts_field {
+	enum ts_field_group group;
+	const char *name;
+	const char *kind;
+	enum ts_value_type type;
+	const char *unit;
+	unsigned metric;
+	const char *help;
+	struct ts_value (*value)(const struct ts_subject *subject);
+};
+
+extern const struct ts_field ts_fields[];
+extern const size_t ts_field_count;
+
+/* "x86_64" and such; "unknown" for others. */
+const char *ts_field_machine(uint32_t e_machine);
+
+#endif

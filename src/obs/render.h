@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * render.h: JSON, written as it is made. No memory is allocated; what a value holds is escaped: control
+ * characters, quotes, U+2028 and U+2029, and bytes that are not UTF-8 become U+FFFD.
+ */
+#ifndef TS_OBS_RENDER_H
+#define TS_OBS_RENDER_H
+
+#include "obs/fields.h"
+
+/* Takes bytes; false ends the output. */
+typedef bool ts_json_sink(void *context, const char *bytes, size_t count);
+
+struct ts_json {
+	ts_json_sink *sink;
+	void *context;
+	bool failed;
+	bool comma; /* before the next value */
+	size_t used;
+	char buffer[4096];
+};
+
+void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context);
+/* False if the sink refused anything. */
+bool ts_json_end(struct ts_json *json);
+
+/* `name` NULL inside arrays. */
+void ts_json_open(struct ts_json *json, const char *name, char bracket);
+void ts_json_close(struct ts_json *json, char bracket);
+void ts_json_value(struct ts_json *json, const char *name, const struct ts_value *value);
+
+/* The whole snapshot as one object. */
+void ts_render_snapshot(struct ts_json *json, const struct ts_snapshot *snapshot);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * segment.c: a block source that other processes can read.
+ *
+ * Blocks come from sealed memfds whose descriptors stay open: whoever may look at this process (same
+ * user, or root) opens them through /proc/PID/fd and maps them read-only; nobody can write or truncate
+ * them. If the kernel refuses a memfd the chunk is private memory of the same layout, which debuggers
+ * still find through tslab_root. TSLAB_STATS=0 leaves core with its own private blocks.
+ *
+ * fork: the pages are shared with the child, which must never write into the parent's. The child puts
+ * private memory in their place at once, and memfds of its own when core has recovered.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/fork.h"
+#include "core/range.h"
+#include "core/sizeclass.h"
+#include "obs/format.h"
+#include "obs/segment.h"
+#include "tslab/stats.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+/* Descriptors low in the table belong to the program: shells and servers count on 3, 4, 5. */
+enum { FD_LOWEST = 400 };
+
+struct tslab_root tslab_root = {
+	.magic = { 'T', 'S', 'L', 'A', 'B', 'S', 'E', 'G' },
+	.struct_bytes = sizeof(struct tslab_root),
+};
+
+/* Which file carries a chunk of tslab_root; fd < 0: private memory. */
+static struct {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+} carrier[TSLAB_ROOT_CHUNKS];
+
+static size_t used_bytes; /* of the last chunk */
+static ts_a64 visible_bytes;
+
+uint64_t ts_segment_visible_bytes(void)
+{
+	return ts_a64_load_rlx(&visible_bytes);
+}
+
+static void *chunk_base(unsigned chunk)
+{
+	return (void *)(uintptr_t)tslab_root.chunk[chunk].address;
+}
+
+/* Four chunks of each size from 256 KiB to 4 MiB: few descriptors, and small core files for the many. */
+static size_t chunk_size_bytes(unsigned chunk)
+{
+	unsigned doublings = chunk / 4 < 4 ? chunk / 4 : 4;
+
+	return TS_STATS_CHUNK_BYTES << doublings;
+}
+
+static int high_fd(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_LOWEST);
+
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+/* A shared mapping of a fresh memfd, sealed after it was mapped; NULL if the kernel refuses any of it. */
+static void *map_sealed(unsigned chunk, size_t bytes)
+{
+	char name[32];
+	struct stat st;
+	void *base;
+	int fd;
+
+	snprintf(name, sizeof(name), chunk ? TS_STATS_NAME "+%u" : TS_STATS_NAME, chunk);
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return NULL;
+	fd = high_fd(fd);
+	if (ftruncate(fd, (off_t)bytes) || fstat(fd, &st) || fchmod(fd, 0400))
+		goto refused;
+	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		goto refused;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		munmap(base, bytes);
+		goto refused;
+	}
+	carrier[chunk].fd = fd;
+	carrier[chunk].dev = st.st_dev;
+	carrier[chunk].ino = st.st_ino;
+	(void)ts_a64_add_rlx(&visible_bytes, bytes);
+	return base;
+refused:
+	close(fd);
+	return NULL;
+}
+
+static void *map_private(size_t bytes)
+{
+	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return base == MAP_FAILED ? NULL : base;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now = { 0, 0 };
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The build-id note of the ELF file that this code lies in. */
+static uint32_t own_build_id(uint8_t *id, size_t id_bytes)
+{
+	extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden")));
+	const char *base = (const char *)&__ehdr_start;
+	const ElfW(Phdr) *phdr;
+
+	if (!base)
+		return 0;
+	phdr = (const ElfW(Phdr) *)(base + __ehdr_start.e_phoff);
+	for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
+		/* p_offset: notes lie in the first segment, which is mapped as the file is. */
+		const char *at = base + phdr[i].p_offset, *end = at + phdr[i].p_filesz;
+
+		while (phdr[i].p_type == PT_NOTE && end - at >= (ptrdiff_t)sizeof(ElfW(Nhdr))) {
+			const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+			const char *name = at + sizeof(*note);
+			const char *desc = name + ((note->n_namesz + 3) & ~3u);
+
+			if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+			    !memcmp(name, "GNU", 4) && note->n_descsz <= id_bytes) {
+				memcpy(id, desc, note->n_descsz);
+				return note->n_descsz;
+			}
+			at = desc + ((note->n_descsz + 3) & ~3u);
+		}
+	}
+	return 0;
+}
+
+static void describe_classes(struct ts_block_header *header)
+{
+	header->class_count = TS_CLASS_COUNT;
+	for (unsigned cls = 0; cls < TS_CLASS_COUNT; cls++) {
+		header->size_class[cls].object_bytes = ts_sizeclasses[cls].bytes;
+		header->size_class[cls].objects_per_slab = ts_sizeclasses[cls].slab_slots;
+		header->size_class[cls].units_per_slab = ts_sizeclasses[cls].slab_units;
+	}
+}
+
+/* Async-signal-safe: the child of fork writes it anew. */
+static void describe_process(struct ts_block_header *header)
+{
+	header->pid = (uint32_t)getpid();
+	header->start_boot_ns = clock_ns(CLOCK_BOOTTIME);
+	header->start_realtime_ns = clock_ns(CLOCK_REALTIME);
+}
+
+static void close_block(struct ts_block_head *head, enum ts_block_kind kind)
+{
+	head->slots = 1;
+	/* ORD-20 release: a reader that sees the kind sees the block. */
+	ts_a32_store_rel((ts_a32 *)&head->kind, (uint32_t)kind);
+}
+
+static const struct ts_field_entry directory[] = {
+#define TS_WORDS_OF_PROCESS struct ts_process_words
+#define TS_WORDS_OF_LANE struct ts_lane_words
+#define TS_WORDS_OF_EPOCH struct ts_epoch_words
+#define TS_WORDS_OF_THREAD struct ts_thread_words
+#define TS_WORD(scope_, name_, kind_, unit_, text_)                                                \
+	{ .name = #name_,                                                                          \
+	  .unit = unit_,                                                                           \
+	  .scope = TS_SCOPE_##scope_,                                                              \
+	  .kind = TS_KIND_##kind_,                                                                 \
+	  .bytes = sizeof(uint64_t),                                                               \
+	  .offset = offsetof(TS_WORDS_OF_##scope_, name_) },
+#include "core/words.def"
+};
+enum {
+	FIELD_COUNT = sizeof(directory) / sizeof(directory[0]),
+	FIELD_BLOCKS = (FIELD_COUNT + TS_FIELDS_PER_BLOCK - 1) / TS_FIELDS_PER_BLOCK,
+};
+
+static void write_header(struct ts_block_header *header, unsigned chunk)
+{
+	memcpy(header->magic, TS_STATS_MAGIC, sizeof(header->magic));
+	header->endian = TS_STATS_ENDIAN;
+	header->major = TS_STATS_MAJOR;
+	header->minor = TS_STATS_MINOR;
+	header->header_bytes = sizeof(*header);
+	header->block_bytes = TS_BLOCK_BYTES;
+	header->chunk_index = chunk;
+	header->arch_machine = TS_ARCH_ELF_MACHINE;
+	header->pointer_bits = 8 * sizeof(void *);
+	header->page_bytes = ts_arch_page_bytes();
+	header->slab_unit_bytes = TS_UNIT_BYTES;
+	header->chunk_bytes = TS_CHUNK_BYTES;
+	header->ring_epochs = TSLAB_RING_EPOCHS;
+	header->field_count = FIELD_COUNT;
+	header->build_id_bytes = own_build_id(header->build_id, sizeof(header->build_id));
+	snprintf(header->version, sizeof(header->version), "%s", tslab_version());
+	ts_arch_features(header->features, sizeof(header->features));
+	describe_classes(header);
+	describe_process(header);
+	close_block(&header->head, TS_BLOCK_HEADER);
+}
+
+static void write_directory(struct ts_block_fields *block)
+{
+	for (unsigned first = 0; first < FIELD_COUNT; first += TS_FIELDS_PER_BLOCK) {
+		unsigned rows = FIELD_COUNT - first;
+
+		if (rows > TS_FIELDS_PER_BLOCK)
+			rows = TS_FIELDS_PER_BLOCK;
+		memcpy(block->entry, &directory[first], rows * sizeof(directory[0]));
+		close_block(&block->head, TS_BLOCK_FIELDS);
+		block = (struct ts_block_fields *)((char *)block + TS_BLOCK_BYTES);
+	}
+}
+
+static bool add_chunk(void)
+{
+	unsigned chunk = tslab_root.chunk_count;
+	size_t bytes = chunk_size_bytes(chunk);
+	char *base;
+
+	if (chunk == TSLAB_ROOT_CHUNKS)
+		return false;
+	carrier[chunk].fd = -1;
+	base = map_sealed(chunk, bytes);
+	if (!base)
+		base = map_private(bytes);
+	if (!base)
+		return false;
+	write_header((struct ts_block_header *)base, chunk);
+	used_bytes = TS_BLOCK_BYTES;
+	if (!chunk) {
+		write_directory((struct ts_block_fields *)(base + used_bytes));
+		used_bytes += FIELD_BLOCKS * TS_BLOCK_BYTES;
+	}
+	tslab_root.chunk[chunk].address = (uint64_t)(uintptr_t)base;
+	tslab_root.chunk[chunk].bytes = bytes;
+	tslab_root.chunk_count = chunk + 1;
+	return true;
+}
+
+/* The block source; core holds its metadata lock. */
+static void *segment_blocks(unsigned slots)
+{
+	unsigned last = tslab_root.chunk_count - 1;
+	size_t bytes = (size_t)slots * TS_BLOCK_BYTES;
+	char *block;
+
+	if (!tslab_root.chunk_count || tslab_root.chunk[last].bytes - used_bytes < bytes) {
+		if (!add_chunk())
+			return NULL;
+		last = tslab_root.chunk_count - 1;
+	}
+	block = (char *)chunk_base(last) + used_bytes;
+	used_bytes += bytes;
+	return block;
+}
+
+/* ------------------------------------------------------------------------------------------- fork -- */
+
+/*
+ * What a child starts with: the tables that only grow are as at the fork, or a little later if the
+ * parent ran on, which is harmless; all that is counted starts at zero and is core's to fill in.
+ */
+static void copy_for_child(char *to, const char *from, size_t bytes)
+{
+	size_t at = 0;
+
+	while (at < bytes) {
+		const struct ts_block_head *head = (const struct ts_block_head *)(from + at);
+		size_t length = (size_t)head->slots * TS_BLOCK_BYTES;
+
+		if (head->kind == TS_BLOCK_NONE || length == 0 || length > bytes - at)
+			return;
+		switch (head->kind) {
+		case TS_BLOCK_PROCESS:
+		case TS_BLOCK_LANE:
+		case TS_BLOCK_EPOCHS:
+		case TS_BLOCK_THREAD:
+			memcpy(to + at, head, offsetof(struct ts_block_head, seq));
+			break;
+		default:
+			memcpy(to + at, head, length);
+		}
+		if (head->kind == TS_BLOCK_HEADER)
+			describe_process((struct ts_block_header *)(to + at));
+		at += length;
+	}
+}
+
+static void close_carrier(unsigned chunk)
+{
+	struct stat st;
+
+	/* The program may have closed the descriptor and got the number again for something of its own. */
+	if (carrier[chunk].fd >= 0 && !fstat(carrier[chunk].fd, &st) &&
+	    st.st_dev == carrier[chunk].dev && st.st_ino == carrier[chunk].ino)
+		close(carrier[chunk].fd);
+	carrier[chunk].fd = -1;
+}
+
+static void move_over(void *from, size_t bytes, void *base)
+{
+	static const char text[] = "tslab: fork: cannot leave the parent's stats segment\n";
+
+	if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, base) != MAP_FAILED)
+		return;
+	/* To go on would be to write into another process. */
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	abort();
+}
+
+/* In the child, before anything can count: async-signal-safe calls only. */
+static void leave_parent(void)
+{
+	ts_a64_store_rlx(&visible_bytes, 0);
+	for (unsigned chunk = 0; chunk < tslab_root.chunk_count; chunk++) {
+		size_t bytes = tslab_root.chunk[chunk].bytes;
+		char *base = chunk_base(chunk), *own = map_private(bytes);
+
+		if (own)
+			copy_for_child(own, base, bytes);
+		move_over(own ? own : MAP_FAILED, bytes, base);
+		close_carrier(chunk);
+	}
+}
+
+/* In the child, once core has recovered; the locks are free of other threads. */
+static void publish_again(void)
+{
+	for (unsigned chunk = 0; chunk < tslab_root.chunk_count; chunk++) {
+		size_t bytes = tslab_root.chunk[chunk].bytes;
+		void *base = chunk_base(chunk), *fresh = NULL;
+
+		if (carrier[chunk].fd < 0)
+			fresh = map_sealed(chunk, bytes);
+		if (!fresh)
+			continue;
+		memcpy(fresh, base, bytes);
+		move_over(fresh, bytes, base);
+	}
+}
+
+/* Before the constructors of programs; blocks that were asked for even earlier stay private. */
+__attribute__((constructor(101))) static void install_segment(void)
+{
+	const char *wanted = getenv("TSLAB_STATS");
+
+	if (wanted && !strcmp(wanted, "0"))
+		return;
+	pthread_atfork(NULL, NULL, leave_parent);
+	ts_fork_register(publish_again);
+	ts_blocks_set_source(segment_blocks);
+}

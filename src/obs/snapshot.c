@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+#include "obs/snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define W(words, name) ts_a64_load_rlx(&(words)->name)
+
+/* ---------------------------------------------------------------------------------------- growing -- */
+
+/* Room for one more element; false when there is no memory. Doubles, so `count` tells when to grow. */
+static bool grow(void **array, size_t count, size_t element_bytes)
+{
+	void *bigger;
+
+	if (count & (count - 1) || (count && count < 16))
+		return true;
+	bigger = realloc(*array, (count < 16 ? 16 : 2 * count) * element_bytes);
+	if (!bigger)
+		return false;
+	*array = bigger;
+	return true;
+}
+
+#define APPEND(array, count) (grow((void **)&(array), (count), sizeof(*(array))) ? &(array)[(count)++] : NULL)
+
+static void copy_text(char *to, size_t to_bytes, const char *from, size_t from_bytes)
+{
+	size_t length = strnlen(from, from_bytes < to_bytes ? from_bytes : to_bytes - 1);
+
+	memcpy(to, from, length);
+	memset(to + length, 0, to_bytes - length);
+}
+
+/* ---------------------------------------------------------------------------------------- walking -- */
+
+typedef bool take_block(struct ts_snapshot *s, const union ts_block_copy *copy);
+
+/* Calls `take` for the blocks of a chunk. False: no memory. */
+static bool walk_chunk(struct ts_snapshot *s, const struct ts_chunk_view *chunk, take_block *take)
+{
+	size_t at = 0;
+
+	while (chunk->bytes - at >= TS_BLOCK_BYTES) {
+		const struct ts_block_head *head = (const void *)((const char *)chunk->base + at);
+		/* ORD-20 acquire: pairs with the release of the kind, the last word of a new block. */
+		uint32_t kind = ts_a32_load_acq((const ts_a32 *)&head->kind);
+		uint32_t slots = ts_a32_load_acq((const ts_a32 *)&head->slots);
+		union ts_block_copy copy;
+
+		if (kind == TS_BLOCK_NONE)
+			break;
+		if (slots == 0 || slots > (chunk->bytes - at) / TS_BLOCK_BYTES) {
+			s->malformed++;
+			break;
+		}
+		if (slots <= TS_BLOCKREAD_SLOTS_MAX) {
+			if (!ts_blockread_copy(head, slots, &copy))
+				s->consistent = false;
+			copy.head.kind = kind;
+			copy.head.slots = slots;
+			if (!take(s, &copy))
+				return false;
+		} else {
+			s->malformed++;
+		}
+		at += (size_t)slots * TS_BLOCK_BYTES;
+	}
+	return true;
+}
+
+bool ts_snapshot_check_header(const struct ts_chunk_view *chunk, struct ts_block_header *header,
+			      const char **why)
+{
+	union ts_block_copy copy;
+
+	if (chunk->bytes < TS_BLOCK_BYTES) {
+		*why = "shorter than a header";
+		return false;
+	}
+	ts_blockread_copy(chunk->base, 1, &copy);
+	*header = copy.header;
+	header->version[sizeof(header->version) - 1] = '\0';
+	header->features[sizeof(header->features) - 1] = '\0';
+	if (header->build_id_bytes > sizeof(header->build_id))
+		header->build_id_bytes = 0;
+	if (memcmp(header->magic, TS_STATS_MAGIC, sizeof(header->magic)) != 0)
+		*why = "no stats segment (wrong magic)";
+	else if (header->endian != TS_STATS_ENDIAN)
+		*why = "of another byte order";
+	else if (header->major != TS_STATS_MAJOR)
+		*why = "of another format version than this tool reads";
+	else if (header->block_bytes != TS_BLOCK_BYTES || header->header_bytes > TS_BLOCK_BYTES)
+		*why = "inconsistent header";
+	else
+		return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------------- first pass: what there is -- */
+
+static bool take_epochs(struct ts_snapshot *s, const struct ts_block_epochs *block)
+{
+	for (unsigned i = 0; i < TS_EPOCHS_PER_BLOCK; i++) {
+		const struct ts_epoch_words *row = &block->row[i];
+		const uint64_t label[] = { W(row, label0), W(row, label1), W(row, label2), W(row, label3) };
+		struct ts_epoch_view *epoch;
+
+		if (!W(row, id))
+			continue;
+		epoch = APPEND(s->epochs, s->epoch_count);
+		if (!epoch)
+			return false;
+		memset(epoch, 0, sizeof(*epoch));
+		epoch->id = W(row, id);
+		epoch->state = W(row, state);
+		epoch->heap_id = W(row, heap_id);
+		epoch->ring_index = W(row, ring_index);
+		epoch->is_default = W(row, kind) == 1;
+		epoch->label_id = W(row, label_id);
+		copy_text(epoch->label, sizeof(epoch->label), (const char *)label, sizeof(label));
+		epoch->open_since_ns = W(row, open_since_ns);
+		epoch->close_since_ns = W(row, close_since_ns);
+		epoch->limit_bytes = W(row, limit_bytes);
+		epoch->charged_bytes = W(row, charged_bytes);
+		epoch->references = W(row, references);
+		epoch->abandoned = W(row, abandoned);
+		epoch->abandoned_site = W(row, abandoned_site);
+	}
+	return true;
+}
+
+static bool take_sites(struct ts_snapshot *s, const struct ts_block_sites *block)
+{
+	for (unsigned i = 0; i < TS_SITES_PER_BLOCK; i++) {
+		struct ts_site_view *site = APPEND(s->sites, s->site_count);
+
+		if (!site)
+			return false;
+		site->module = block->site[i].module;
+		site->offset = block->site[i].offset;
+	}
+	return true;
+}
+
+static bool take_module(struct ts_snapshot *s, const struct ts_block_module *block)
+{
+	struct ts_module_view *module = APPEND(s->modules, s->module_count);
+
+	if (!module)
+		return false;
+	module->index = block->index;
+	module->build_id_bytes = block->build_id_bytes <= sizeof(module->build_id) ? block->build_id_bytes : 0;
+	memcpy(module->build_id, block->build_id, sizeof(module->build_id));
+	copy_text(module->path, sizeof(module->path), block->path, sizeof(block->path));
+	return true;
+}
+
+static void take_labels(struct ts_snapshot *s, const struct ts_block_labels *block)
+{
+	s->label_count = W(block, count) <= TS_LABEL_IDS ? W(block, count) : TS_LABEL_IDS;
+	for (unsigned i = 0; i < TS_LABEL_IDS; i++)
+		copy_text(s->labels[i], sizeof(s->labels[i]), block->text[i], sizeof(block->text[i]));
+}
+
+static bool take_thread(struct ts_snapshot *s, const struct ts_block_thread *block)
+{
+	struct ts_thread_view *thread = APPEND(s->threads, s->thread_count);
+
+	if (!thread)
+		return false;
+	thread->tid = W(&block->w, tid);
+	thread->depth = W(&block->w, depth);
+	s->retained_bytes += W(&block->w, retained_bytes);
+	s->threads_now += thread->tid != 0;
+	return true;
+}
+
+static bool take_tables(struct ts_snapshot *s, const union ts_block_copy *copy)
+{
+	switch (copy->head.kind) {
+	case TS_BLOCK_PROCESS:
+		s->process = copy->process;
+		return true;
+	case TS_BLOCK_EPOCHS:
+		return take_epochs(s, &copy->epochs);
+	case TS_BLOCK_SITES:
+		return take_sites(s, &copy->sites);
+	case TS_BLOCK_MODULE:
+		return take_module(s, &copy->module);
+	case TS_BLOCK_LABELS:
+		take_labels(s, &copy->labels);
+		return true;
+	case TS_BLOCK_THREAD:
+		return take_thread(s, &copy->thread);
+	case TS_BLOCK_HEAPS:
+		if (W(&copy->heaps.heap[0], id) == 1)
+			s->current_epoch = W(&copy->heaps.heap[0], ring_current);
+		return true;
+	default:
+		return true;
+	}
+}
+
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = ((const struct ts_epoch_view *)a)->id, y = ((const struct ts_epoch_view *)b)->id;
+
+	return (x > y) - (x < y);
+}
+
+static struct ts_epoch_view *find_epoch(struct ts_snapshot *s, uint64_t id)
+{
+	const struct ts_epoch_view key = { .id = id };
+
+	return s->epoch_count ? bsearch(&key, s->epochs, s->epoch_count, sizeof(key), by_id) : NULL;
+}
+
+/* The newest epoch of a ring entry is what the entry names; older ones drain on their own. */
+static bool find_current_ring(struct ts_snapshot *s)
+{
+	enum { HEAPS = 256, RING = 16 };
+	size_t *newest = calloc(HEAPS * RING, sizeof(*newest)); /* index + 1 */
+
+	if (!newest)
+		return false;
+	for (size_t i = 0; i < s->epoch_count; i++) {
+		const struct ts_epoch_view *epoch = &s->epochs[i];
+		size_t *entry;
+
+		if (!epoch->ring_index || epoch->ring_index > RING || epoch->heap_id >= HEAPS)
+			continue;
+		entry = &newest[epoch->heap_id * RING + epoch->ring_index - 1];
+		if (!*entry || s->epochs[*entry - 1].id >> 16 < epoch->id >> 16)
+			*entry = i + 1;
+	}
+	for (size_t i = 0; i < HEAPS * RING; i++) {
+		if (!newest[i])
+			continue;
+		s->epochs[newest[i] - 1].ring_current = true;
+		if (i < RING && s->epochs[newest[i] - 1].state == 1)
+			s->ring_active++;
+		else if (i < RING)
+			s->ring_closing++;
+	}
+	free(newest);
+	return true;
+}
+
+/* ----------------------------------------------------------------- second pass: what belongs to whom -- */
+
+static bool take_lane(struct ts_snapshot *s, const struct ts_block_lane *lane)
+{
+	struct ts_epoch_view *epoch = find_epoch(s, W(&lane->w, epoch_id));
+	struct ts_lane_view *view;
+
+	ts_blockread_add_lane(&s->lanes, lane);
+	if (!W(&lane->w, epoch_id))
+		return true;
+	if (epoch)
+		ts_blockread_add_lane(&epoch->lanes, lane);
+	view = APPEND(s->lane_views, s->lane_view_count);
+	if (!view)
+		return false;
+	view->epoch_id = W(&lane->w, epoch_id);
+	view->thread_index = W(&lane->w, thread_index);
+	view->enters = ts_minus(W(&lane->w, enters), W(&lane->w, enters_base));
+	view->exits = ts_minus(W(&lane->w, exits), W(&lane->w, enters_base));
+	return true;
+}
+
+/* Rows from `first` on belong to the same thread. */
+static bool add_scope(struct ts_snapshot *s, size_t first, const struct ts_domain_view *scope)
+{
+	struct ts_domain_view *domain = NULL;
+
+	for (size_t i = first; i < s->domain_count && !domain; i++)
+		if (s->domains[i].epoch_id == scope->epoch_id && s->domains[i].site == scope->site)
+			domain = &s->domains[i];
+	if (domain) {
+		domain->open += scope->open;
+		if (scope->oldest_since_ns < domain->oldest_since_ns)
+			domain->oldest_since_ns = scope->oldest_since_ns;
+		return true;
+	}
+	domain = APPEND(s->domains, s->domain_count);
+	if (!domain)
+		return false;
+	*domain = *scope;
+	return true;
+}
+
+static bool take_scopes(struct ts_snapshot *s, const struct ts_block_thread *thread)
+{
+	uint64_t depth = W(&thread->w, depth);
+	size_t first = s->domain_count;
+
+	for (unsigned i = 0; i < TS_SCOPES_SHOWN && i < depth; i++) {
+		struct ts_domain_view scope = {
+			.epoch_id = W(&thread->scope[i], epoch_id),
+			.site = W(&thread->scope[i], site),
+			.tid = W(&thread->w, tid),
+			.open = 1,
+			.oldest_since_ns = W(&thread->scope[i], since_ns),
+		};
+
+		if (scope.epoch_id && find_epoch(s, scope.epoch_id) && !add_scope(s, first, &scope))
+			return false;
+	}
+	return true;
+}
+
+static bool take_owners(struct ts_snapshot *s, const union ts_block_copy *copy)
+{
+	if (copy->head.kind == TS_BLOCK_LANE)
+		return take_lane(s, &copy->lane);
+	if (copy->head.kind == TS_BLOCK_THREAD)
+		return take_scopes(s, &copy->thread);
+	return true;
+}
+
+/* Scopes whose thread has ended are known by number and last enter site only. */
+static bool add_abandoned(struct ts_snapshot *s)
+{
+	for (size_t i = 0; i < s->epoch_count; i++) {
+		struct ts_domain_view scope = {
+			.epoch_id = s->epochs[i].id,
+			.site = s->epochs[i].abandoned_site,
+			.open = s->epochs[i].abandoned,
+		};
+
+		if (scope.open && !add_scope(s, s->domain_count, &scope))
+			return false;
+	}
+	return true;
+}
+
+static int by_epoch_and_age(const void *a, const void *b)
+{
+	const struct ts_domain_view *x = a, *y = b;
+
+	if (x->epoch_id != y->epoch_id)
+		return x->epoch_id < y->epoch_id ? -1 : 1;
+	return (x->oldest_since_ns > y->oldest_since_ns) - (x->oldest_since_ns < y->oldest_since_ns);
+}
+
+static int by_epoch(const void *a, const void *b)
+{
+	uint64_t x = ((const struct ts_lane_view *)a)->epoch_id, y = ((const struct ts_lane_view *)b)->epoch_id;
+
+	return (x > y) - (x < y);
+}
+
+static void count_enters(const struct ts_snapshot *s, struct ts_domain_view *domain)
+{
+	const struct ts_lane_view *end = s->lane_views + s->lane_view_count, *lane;
+	const struct ts_lane_view key = { .epoch_id = domain->epoch_id };
+
+	lane = s->lane_view_count ?
+		       bsearch(&key, s->lane_views, s->lane_view_count, sizeof(key), by_epoch) : NULL;
+	while (lane && lane > s->lane_views && lane[-1].epoch_id == domain->epoch_id)
+		lane--;
+	for (; lane && lane < end && lane->epoch_id == domain->epoch_id; lane++) {
+		if (lane->thread_index - 1 < s->thread_count &&
+		    s->threads[lane->thread_index - 1].tid == domain->tid) {
+			domain->enters += lane->enters;
+			domain->exits += lane->exits;
+		}
+	}
+}
+
+/* The place of a site, made on first use. NULL: unknown to the library, or more than anybody needs. */
+static struct ts_place_view *find_place(struct ts_snapshot *s, uint64_t index)
+{
+	const struct ts_site_view *site = index < s->site_count ? &s->sites[index] : NULL;
+	const struct ts_module_view *module = site ? ts_snapshot_module(s, site->module - 1) : NULL;
+	struct ts_place_view *place;
+
+	for (size_t i = 0; i < s->place_count; i++)
+		if (s->places[i].site == index)
+			return &s->places[i];
+	if (!module || s->place_count == TS_PLACES_MAX)
+		return NULL;
+	place = &s->places[s->place_count++];
+	place->site = index;
+	place->offset = site->offset;
+	memcpy(place->module, module->path, sizeof(place->module));
+	for (unsigned i = 0; i < module->build_id_bytes; i++) {
+		place->build_id[2 * i] = "0123456789abcdef"[module->build_id[i] >> 4];
+		place->build_id[2 * i + 1] = "0123456789abcdef"[module->build_id[i] & 15];
+	}
+	return place;
+}
+
+static bool finish_domains(struct ts_snapshot *s)
+{
+	size_t places = s->domain_count < TS_PLACES_MAX ? s->domain_count : TS_PLACES_MAX;
+
+	s->places = calloc(places + 1, sizeof(*s->places));
+	if (!s->places)
+		return false;
+	if (s->domain_count)
+		qsort(s->domains, s->domain_count, sizeof(*s->domains), by_epoch_and_age);
+	if (s->lane_view_count)
+		qsort(s->lane_views, s->lane_view_count, sizeof(*s->lane_views), by_epoch);
+	for (size_t i = 0; i < s->domain_count; i++) {
+		struct ts_epoch_view *epoch = find_epoch(s, s->domains[i].epoch_id);
+
+		count_enters(s, &s->domains[i]);
+		s->domains[i].place = find_place(s, s->domains[i].site);
+		if (!epoch->domain_count++)
+			epoch->first_domain = i;
+	}
+	return true;
+}
+
+static void take_class_table(struct ts_snapshot *s)
+{
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
+		s->class_bytes[i] = s->header.size_class[i].object_bytes;
+		s->classes[i].index = i;
+		s->classes[i].object_bytes = s->class_bytes[i];
+		s->classes[i].objects_per_slab = s->header.size_class[i].objects_per_slab;
+		s->classes[i].units_per_slab = s->header.size_class[i].units_per_slab;
+		s->classes[i].sum = &s->lanes.cls[i];
+	}
+}
+
+bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
+		      const struct ts_chunk_view *chunks, size_t chunk_count, const char **why)
+{
+	bool enough = true;
+
+	memset(s, 0, sizeof(*s));
+	s->target = *target;
+	s->consistent = true;
+	s->chunk_count = chunk_count;
+	if (!chunk_count) {
+		*why = "no stats segment";
+		return false;
+	}
+	if (!ts_snapshot_check_header(&chunks[0], &s->header, why))
+		return false;
+	take_class_table(s);
+	for (size_t i = 0; i < chunk_count; i++) {
+		s->segment_bytes += chunks[i].bytes;
+		enough = enough && walk_chunk(s, &chunks[i], take_tables);
+	}
+	if (s->epoch_count)
+		qsort(s->epochs, s->epoch_count, sizeof(*s->epochs), by_id);
+	s->open_epochs = s->epoch_count;
+	enough = enough && find_current_ring(s);
+	for (size_t i = 0; i < chunk_count; i++)
+		enough = enough && walk_chunk(s, &chunks[i], take_owners);
+	if (!enough || !add_abandoned(s) || !finish_domains(s)) {
+		*why = "not enough memory to read it";
+		return false;
+	}
+	return true;
+}
+
+void ts_snapshot_free(struct ts_snapshot *s)
+{
+	free(s->epochs);
+	free(s->domains);
+	free(s->places);
+	free(s->sites);
+	free(s->modules);
+	free(s->threads);
+	free(s->lane_views);
+	memset(s, 0, sizeof(*s));
+}
+
+const struct ts_module_view *ts_snapshot_module(const struct ts_snapshot *s, uint32_t index)
+{
+	for (size_t i = 0; i < s->module_count; i++)
+		if (s->modules[i].index == index)
+			return &s->modules[i];
+	return NULL;
+}
+
+/* ---------------------------------------------------------------------------------- derived figures -- */
+
+uint64_t ts_snapshot_committed_bytes(const struct ts_snapshot *s)
+{
+	return s->lanes.chunk_bytes + s->lanes.large_bytes + s->retained_bytes;
+}
+
+uint64_t ts_snapshot_slab_bytes(const struct ts_snapshot *s)
+{
+	uint64_t units = 0;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		units += s->lanes.cls[i].units;
+	return units * s->header.slab_unit_bytes;
+}
+
+uint64_t ts_epoch_refcount(const struct ts_epoch_view *epoch)
+{
+	return epoch->lanes.open_scopes + epoch->references;
+}
+
+uint64_t ts_epoch_slabs(const struct ts_snapshot *s, const struct ts_epoch_view *epoch)
+{
+	uint64_t slabs = 0;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		if (s->classes[i].units_per_slab)
+			slabs += epoch->lanes.cls[i].units / s->classes[i].units_per_slab;
+	return slabs;
+}
+
+uint64_t ts_epoch_full_slabs(const struct ts_snapshot *s, const struct ts_epoch_view *epoch)
+{
+	uint64_t full = 0;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
+		const struct ts_class_sum *sum = &epoch->lanes.cls[i];
+
+		if (s->classes[i].objects_per_slab)
+			full += ts_minus(sum->allocs, sum->frees) / s->classes[i].objects_per_slab;
+	}
+	return full;
+}
+
+uint64_t ts_epoch_reclaimable_units(const struct ts_snapshot *s, const struct ts_epoch_view *epoch)
+{
+	uint64_t units = s->header.slab_unit_bytes ? epoch->lanes.chunk_bytes / s->header.slab_unit_bytes : 0;
+
+	if (!ts_lane_sum_live_objects(&epoch->lanes))
+		return units;
+	return ts_minus(units, epoch->lanes.units_live);
+}

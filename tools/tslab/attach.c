@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach.c: finds the sealed memfds of a process among its open files and maps them.
+ *
+ * The process does nothing for it and does not notice. A memfd that is not sealed against shrinking is
+ * copied instead of mapped, else its owner could make the reader die of SIGBUS.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define MEMFD_LINK "/memfd:" TS_STATS_NAME
+enum { CHUNK_BYTES_MAX = 64 << 20 };
+
+/* Chunk number of a link such as "/memfd:tslab.v1+2 (deleted)"; -1 if it is none. */
+static int chunk_of_link(const char *link)
+{
+	char *end;
+	long chunk;
+
+	if (strncmp(link, MEMFD_LINK, strlen(MEMFD_LINK)) != 0)
+		return -1;
+	link += strlen(MEMFD_LINK);
+	if (*link == '\0' || *link == ' ')
+		return 0;
+	if (*link != '+')
+		return -1;
+	chunk = strtol(link + 1, &end, 10);
+	return chunk > 0 && chunk < TS_SNAPSHOT_CHUNKS_MAX && (*end == '\0' || *end == ' ') ? (int)chunk : -1;
+}
+
+static const void *copy_file(int fd, size_t bytes)
+{
+	char *copy = malloc(bytes);
+	size_t done = 0;
+
+	while (copy && done < bytes) {
+		ssize_t got = pread(fd, copy + done, bytes - done, (off_t)done);
+
+		if (got <= 0)
+			break;
+		done += (size_t)got;
+	}
+	if (copy)
+		memset(copy + done, 0, bytes - done);
+	return copy;
+}
+
+static bool open_chunk(int fd, struct ts_chunk_view *view, bool *mapped)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+	void *base;
+
+	if (fstat(fd, &st) || st.st_size < (off_t)TS_BLOCK_BYTES || st.st_size > CHUNK_BYTES_MAX)
+		return false;
+	view->bytes = (size_t)st.st_size & ~(size_t)(TS_BLOCK_BYTES - 1);
+	*mapped = seals >= 0 && (seals & F_SEAL_SHRINK);
+	if (!*mapped) {
+		view->base = copy_file(fd, view->bytes);
+		return view->base != NULL;
+	}
+	base = mmap(NULL, view->bytes, PROT_READ, MAP_SHARED, fd, 0);
+	view->base = base;
+	return base != MAP_FAILED;
+}
+
+static void close_chunk(struct ts_chunk_view *view, bool mapped)
+{
+	if (!view->base)
+		return;
+	if (mapped)
+		munmap((void *)view->base, view->bytes);
+	else
+		free((void *)view->base);
+	view->base = NULL;
+}
+
+/* Takes the chunk in an open file, unless it is another process's that was inherited. */
+static void take_chunk(struct attachment *a, const char *path, int chunk, int ns_pid)
+{
+	struct ts_block_header header;
+	struct ts_chunk_view view = { NULL, 0 };
+	const char *why = "it cannot be opened";
+	bool mapped = false, good = false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0) {
+		if (!open_chunk(fd, &view, &mapped))
+			why = "it has an impossible size, or there is no memory for it";
+		else if (ts_snapshot_check_header(&view, &header, &why))
+			good = header.pid == (uint32_t)ns_pid && header.chunk_index == (uint32_t)chunk;
+		if (!good && view.base && header.pid != (uint32_t)ns_pid)
+			why = "it belongs to another process and was inherited";
+		close(fd);
+	}
+	if (good && !a->chunks[chunk].base) {
+		a->chunks[chunk] = view;
+		a->mapped[chunk] = mapped;
+		return;
+	}
+	close_chunk(&view, mapped);
+	if (!good)
+		snprintf(a->why, sizeof(a->why), "a stats segment of process is there, but %s", why);
+}
+
+static void keep_contiguous(struct attachment *a)
+{
+	while (a->chunk_count < TS_SNAPSHOT_CHUNKS_MAX && a->chunks[a->chunk_count].base)
+		a->chunk_count++;
+	for (unsigned i = (unsigned)a->chunk_count; i < TS_SNAPSHOT_CHUNKS_MAX; i++) {
+		a->gaps |= a->chunks[i].base != NULL;
+		close_chunk(&a->chunks[i], a->mapped[i]);
+	}
+}
+
+static bool refuse(struct attachment *a, pid_t pid)
+{
+	if (errno == ENOENT || errno == ESRCH)
+		snprintf(a->why, sizeof(a->why), "no process %d", (int)pid);
+	else if (errno == EACCES || errno == EPERM)
+		snprintf(a->why, sizeof(a->why),
+			 "process %d cannot be read: it belongs to another user, or forbids it "
+			 "(only its own user and root can)", (int)pid);
+	else
+		snprintf(a->why, sizeof(a->why), "process %d cannot be read: %s", (int)pid, strerror(errno));
+	return false;
+}
+
+bool attach(pid_t pid, struct attachment *a)
+{
+	struct ts_target target;
+	const struct dirent *entry;
+	char path[320], link[128];
+	DIR *dir;
+
+	memset(a, 0, sizeof(*a));
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return refuse(a, pid);
+	proc_describe(pid, &target);
+	snprintf(a->why, sizeof(a->why),
+		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
+		 "with TSLAB_STATS=0", (int)pid);
+	while ((entry = readdir(dir))) {
+		ssize_t length;
+		int chunk;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, entry->d_name);
+		length = readlink(path, link, sizeof(link) - 1);
+		link[length > 0 ? length : 0] = '\0';
+		chunk = chunk_of_link(link);
+		if (chunk >= 0)
+			take_chunk(a, path, chunk, target.ns_pid);
+	}
+	closedir(dir);
+	keep_contiguous(a);
+	return a->chunk_count > 0;
+}
+
+void detach(struct attachment *a)
+{
+	for (size_t i = 0; i < a->chunk_count; i++)
+		close_chunk(&a->chunks[i], a->mapped[i]);
+	a->chunk_count = 0;
+}

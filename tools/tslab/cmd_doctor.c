@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "tool.h"
+
+static const char help[] =
+	"Usage: tslab doctor [OPTION]... PID | --name NAME | --stdin\n"
+	"Says what is wrong in a process: finding, evidence, what to do, and how sure that is.\n\n"
+	"  --threshold TIME  how long a scope may be open and an epoch may drain\n"
+	"                    (default 60s; suffix s, m, h, d)\n"
+	"  --json            an array of findings\n"
+	SOURCE_HELP
+	"\nExit status: 0 nothing found, 2 trouble, 4 findings.\n";
+
+struct checkup {
+	const json_t *document;
+	uint64_t threshold_s;
+	json_t *findings;
+};
+
+static void add(struct checkup *c, const char *id, const char *severity, const char *confidence,
+		const char *action, const char *evidence, ...) __attribute__((format(printf, 6, 7)));
+
+static void add(struct checkup *c, const char *id, const char *severity, const char *confidence,
+		const char *action, const char *evidence, ...)
+{
+	char text[4 * CLEAN_BYTES];
+	va_list arguments;
+
+	va_start(arguments, evidence);
+	vsnprintf(text, sizeof(text), evidence, arguments);
+	va_end(arguments);
+	json_array_append_new(c->findings, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "severity", severity,
+						     "confidence", confidence, "evidence", text, "action",
+						     action));
+}
+
+/* ----------------------------------------------------------------------------------------- checks -- */
+
+static void check_scopes(struct checkup *c)
+{
+	json_t *leaks = find_leaks(c->document, c->threshold_s);
+	const json_t *leak, *domain;
+	size_t i, k;
+
+	json_array_foreach(leaks, i, leak) {
+		char epoch[CLEAN_BYTES], missing[256], where[CLEAN_BYTES] = "";
+
+		describe_epoch(leak, epoch, sizeof(epoch));
+		describe_missing(leak, missing, sizeof(missing));
+		/* The oldest place; `tslab leaks` has them all. */
+		json_array_foreach(json_object_get(leak, "domains"), k, domain)
+			if (!k)
+				describe_domain(domain, where, sizeof(where));
+		add(c, "open-scope", "error", "high",
+		    "leave the scope on every path out of that function, also on errors; tslab leaks has all places",
+		    "%s; %s %s", epoch, missing, where);
+	}
+	json_decref(leaks);
+}
+
+static void check_draining(struct checkup *c)
+{
+	const json_t *epoch;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->document, "epochs"), i, epoch) {
+		char text[CLEAN_BYTES];
+
+		/* Open scopes are reported as such; here it is objects alone that keep it. */
+		if (strcmp(get_text(epoch, "state"), "CLOSING") != 0 || get_u64(epoch, "refcount") ||
+		    get_u64(epoch, "closing_sec") < c->threshold_s || !get_u64(epoch, "live_objects"))
+			continue;
+		describe_epoch(epoch, text, sizeof(text));
+		add(c, "not-draining", "warning", "high",
+		    "free these objects, or end the epoch with tslab_epoch_discard() instead of closing it",
+		    "%s; it was closed %llu s ago", text, (unsigned long long)get_u64(epoch, "closing_sec"));
+	}
+}
+
+/* Counters that are 0 in a correct program. */
+static const struct {
+	const char *group[2]; /* objects that lead to the counter */
+	const char *name;
+	const char *id, *severity, *confidence;
+	const char *what;
+	const char *action;
+} counters[] = {
+	{ { "safety", "invalid_free" }, "double", "double-free", "error", "high",
+	  "frees of objects that were freed already (refused)",
+	  "look for the first line of libtslab on the program's stderr: it names heap, epoch and label; "
+	  "TSLAB_ON_ERROR=abort stops at the place" },
+	{ { "safety", "invalid_free" }, "wild", "wild-free", "error", "high",
+	  "frees of addresses where no object starts (refused)",
+	  "free the pointer that the allocation returned; TSLAB_ON_ERROR=abort stops at the place" },
+	{ { "safety", "invalid_free" }, "foreign", "foreign-free", "error", "high",
+	  "frees of memory that is not libtslab's (refused)",
+	  "free it with the allocator that it came from; TSLAB_ON_ERROR=abort stops at the place" },
+	{ { "safety", "invalid_free" }, "stale", "stale-handle", "warning", "medium",
+	  "uses of handles whose object is gone (refused)",
+	  "expected if the program uses handles to find out; else something keeps handles too long" },
+	{ { "safety", NULL }, "wrong_handle", "wrong-handle", "error", "high",
+	  "handles used with another heap than theirs, or that are no handles",
+	  "pass the heap that the handle's epoch belongs to" },
+	{ { "safety", NULL }, "refused_exits", "exit-without-enter", "error", "high",
+	  "domain exits without an enter on that thread",
+	  "pair enter and exit on the same thread, one exit for each enter that succeeded" },
+	{ { "safety", NULL }, "exits_out_of_order", "exit-out-of-order", "error", "high",
+	  "domain exits that skipped scopes inside", "leave scopes in the reverse order of entering" },
+	{ { "safety", NULL }, "references_saturated", "reference-count", "warning", "high",
+	  "reference counts that would have gone below zero or above their top",
+	  "pair the calls that add and take references" },
+	{ { "alloc_failures", NULL }, "epoch_closed", "allocation-in-closed-epoch", "error", "high",
+	  "allocations in an epoch that was closing or over (they got NULL)",
+	  "close an epoch after the last exit; allocate in the current one" },
+	{ { "alloc_failures", NULL }, "exhaustion", "limit-reached", "warning", "high",
+	  "allocations refused by a limit, or because the reserved range is used up",
+	  "raise the limit of heap or epoch, or TSLAB_RANGE; tslab top shows who holds the memory" },
+	{ { "alloc_failures", NULL }, "mapfail", "os-refused-memory", "error", "high",
+	  "allocations that the operating system had no memory for",
+	  "look at cgroup limits, ulimit -v and -d, vm.overcommit_memory" },
+	{ { NULL, NULL }, "total_madvise_failures", "madvise-failed", "warning", "high",
+	  "returns of memory that the operating system refused",
+	  "locked memory (mlockall) cannot be returned; look at madvise_last_errno" },
+	{ { "label_registry", NULL }, "overflowed", "labels-overflowed", "info", "high",
+	  "labels beyond the registry of 16: metrics show them as unlabeled",
+	  "name kinds of work in labels, not single items" },
+};
+
+static const json_t *follow(const json_t *object, const char *const *path, size_t steps)
+{
+	for (size_t i = 0; i < steps && path[i]; i++)
+		object = json_object_get(object, path[i]);
+	return object;
+}
+
+static void check_counters(struct checkup *c)
+{
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+		const json_t *object = follow(c->document, counters[i].group, 2);
+		uint64_t count = get_u64(object, counters[i].name);
+
+		if (count)
+			add(c, counters[i].id, counters[i].severity, counters[i].confidence,
+			    counters[i].action, "%llu %s", (unsigned long long)count, counters[i].what);
+	}
+}
+
+static void check_contention(struct checkup *c)
+{
+	uint64_t all = get_u64(c->document, "total_lock_acquisitions");
+	uint64_t contended = get_u64(c->document, "total_lock_contended");
+
+	if (all >= 10000 && contended * 5 > all)
+		add(c, "lock-contention", "warning", "medium",
+		    "a larger retain_bytes of the heap keeps threads away from the shared pool",
+		    "%llu of %llu lock acquisitions had to wait", (unsigned long long)contended,
+		    (unsigned long long)all);
+}
+
+static void check_ring(struct checkup *c)
+{
+	uint64_t closing = get_u64(c->document, "closing_epoch_count");
+
+	if (closing > 10)
+		add(c, "closing-backlog", "warning", "medium",
+		    "see what the epochs hold with tslab top --epochs --by live_objects",
+		    "%llu of 16 entries of the default heap's ring drain", (unsigned long long)closing);
+}
+
+static void check_segment(struct checkup *c)
+{
+	if (!json_is_true(json_object_get(c->document, "consistent")))
+		add(c, "inconsistent-figures", "info", "medium",
+		    "look again; if it stays, the program forked without libc's fork, or an older process left a part",
+		    "parts of the figures changed while they were read, or are missing");
+}
+
+/* ----------------------------------------------------------------------------------------- output -- */
+
+static void print_findings(const json_t *findings)
+{
+	const json_t *finding;
+	size_t i;
+
+	json_array_foreach(findings, i, finding) {
+		char evidence[4 * CLEAN_BYTES];
+
+		printf("%s: %s\n  evidence   %s\n  action     %s\n  confidence %s\n",
+		       get_text(finding, "severity"), get_text(finding, "id"),
+		       clean(get_text(finding, "evidence"), evidence, sizeof(evidence)),
+		       get_text(finding, "action"), get_text(finding, "confidence"));
+	}
+	if (!i)
+		puts("nothing found");
+}
+
+static int examine(const json_t *document, uint64_t threshold_s, bool as_json)
+{
+	struct checkup c = { document, threshold_s, json_array() };
+	int code;
+
+	check_scopes(&c);
+	check_draining(&c);
+	check_counters(&c);
+	check_contention(&c);
+	check_ring(&c);
+	check_segment(&c);
+	code = json_array_size(c.findings) ? EXIT_FINDINGS : EXIT_FINE;
+	if (!as_json)
+		print_findings(c.findings);
+	else if (json_dumpf(c.findings, stdout, JSON_INDENT(1)) || putchar('\n') == EOF)
+		code = complain("cannot write the JSON");
+	json_decref(c.findings);
+	return code;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	static const struct option options[] = { { "threshold", required_argument, NULL, 't' },
+						 { "json", no_argument, NULL, 'j' },
+						 SOURCE_OPTIONS,
+						 { NULL, 0, NULL, 0 } };
+	struct source source = { .name = NULL };
+	uint64_t threshold_s = 60;
+	bool as_json = false;
+	json_t *document;
+	int option, code;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return fputs(help, stdout), EXIT_FINE;
+		if (option == '?')
+			return complain_usage("doctor");
+		if (option == 't' && !parse_seconds(optarg, &threshold_s))
+			return complain("--threshold: \"%s\" is no time such as 90s or 5m", optarg);
+		as_json |= option == 'j';
+		source_option(&source, option, optarg);
+	}
+	if (!source_arguments(&source, argc - optind, argv + optind))
+		return complain_usage("doctor");
+	document = source_load(&source);
+	if (!document)
+		return EXIT_TROUBLE;
+	code = examine(document, threshold_s, as_json);
+	json_decref(document);
+	return code;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <string.h>
+
+#include "tool.h"
+
+static const char help[] =
+	"Usage: tslab stats [OPTION]... PID | --name NAME | --stdin\n"
+	"Shows the figures of a process: totals, size classes in use, open epochs.\n\n"
+	"  --json            the whole snapshot as JSON (docs/cli.md lists the fields)\n"
+	"  --no-text         the same\n"
+	"  --epochs          all epochs, not only the ten largest\n"
+	"  --class N         one size class, every field\n"
+	SOURCE_HELP;
+
+enum { EPOCHS_SHOWN = 10 };
+
+static void print_bytes(const char *label, const json_t *object, const char *name, const char *remark)
+{
+	char text[HUMAN_BYTES];
+
+	printf("  %-22s %12s   %s\n", label, human_bytes(get_u64(object, name), text), remark);
+}
+
+static void print_count(const char *label, const json_t *object, const char *name, const char *remark)
+{
+	printf("  %-22s %12llu   %s\n", label, (unsigned long long)get_u64(object, name), remark);
+}
+
+static void print_process(const json_t *d)
+{
+	char comm[64], age[HUMAN_BYTES];
+	uint64_t started = get_u64(d, "start_time_ns"), now = get_u64(d, "timestamp_ns");
+
+	printf("process %llu (%s), %s, libtslab %s, using it for %s%s\n\n",
+	       (unsigned long long)get_u64(d, "pid"), clean(get_text(d, "comm"), comm, sizeof(comm)),
+	       get_text(d, "arch"), get_text(d, "lib_version"),
+	       human_seconds(ts_minus(now, started) / 1000000000u, age),
+	       json_is_true(json_object_get(d, "consistent")) ? "" : "; figures mix two moments");
+	puts("memory");
+	print_bytes("live", d, "live_bytes", "in objects of the program");
+	print_bytes("held", d, "committed_bytes", "by epochs, and retained");
+	print_bytes("retained", d, "retained_bytes", "empty, kept by threads for reuse");
+	print_bytes("resident", d, "rss_bytes_current", "whole process");
+	puts("\nwork");
+	print_count("allocations", d, "total_allocations", "");
+	print_count("frees", d, "total_frees", "those of discards included");
+	print_count("slow paths", d, "total_slow_path_hits", "allocations off the fast path");
+	print_count("new chunks", d, "total_slow_cache_miss", "of these, took 64 KiB more");
+	print_count("epochs opened", d, "total_epochs_opened", "");
+	print_count("epochs closed", d, "total_epoch_close_calls", "");
+	print_count("epochs discarded", d, "total_epoch_discards", "");
+	print_count("epochs open", d, "open_epochs", "");
+	print_bytes("given back to the OS", d, "total_madvise_bytes", "");
+	print_count("threads", d, "threads_registered", "");
+}
+
+/* Counters that should be 0, printed only where they are not. */
+static void print_trouble(const json_t *object, const char *title)
+{
+	bool any = false;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, name, value) {
+		char cleaned[64];
+
+		if (!json_is_integer(value) || !json_integer_value(value))
+			continue;
+		if (!any)
+			printf("\n%s\n", title);
+		any = true;
+		printf("  %-22s %12lld\n", clean(name, cleaned, sizeof(cleaned)),
+		       (long long)json_integer_value(value));
+	}
+}
+
+static void print_classes(const json_t *classes)
+{
+	const json_t *row;
+	size_t i;
+
+	printf("\nsize classes in use\n  %5s %8s %14s %14s %12s %10s %10s\n", "class", "object", "allocations",
+	       "frees", "live", "live", "slabs");
+	json_array_foreach(classes, i, row) {
+		char live[HUMAN_BYTES], slabs[HUMAN_BYTES];
+
+		if (!get_u64(row, "allocations"))
+			continue;
+		printf("  %5llu %8llu %14llu %14llu %12llu %10s %10s\n",
+		       (unsigned long long)get_u64(row, "class_index"),
+		       (unsigned long long)get_u64(row, "object_size"),
+		       (unsigned long long)get_u64(row, "allocations"),
+		       (unsigned long long)get_u64(row, "frees"),
+		       (unsigned long long)get_u64(row, "live_objects"),
+		       human_bytes(get_u64(row, "live_bytes"), live),
+		       human_bytes(get_u64(row, "committed_bytes"), slabs));
+	}
+}
+
+static void print_epochs(const json_t *document, size_t shown)
+{
+	json_t *ranked = rank_rows(json_object_get(document, "epochs"), "estimated_rss_bytes", shown);
+	size_t all = json_array_size(json_object_get(document, "epochs"));
+
+	printf("\nepochs open: %zu%s\n", all, all > shown ? ", the largest" : "");
+	print_epoch_rows(ranked, NULL);
+	json_decref(ranked);
+}
+
+static int print_class(const json_t *document, const char *text)
+{
+	const json_t *classes = json_object_get(document, "classes");
+	size_t index = 0;
+	const char *name;
+	json_t *row, *value;
+
+	if (strcmp(text, "0") != 0 && !parse_count(text, &index))
+		index = json_array_size(classes);
+	row = json_array_get(classes, index);
+	if (!row)
+		return complain("no size class \"%s\"", text);
+	json_object_foreach(row, name, value) {
+		char cleaned[64];
+
+		printf("%-22s %g\n", clean(name, cleaned, sizeof(cleaned)), json_number_value(value));
+	}
+	return EXIT_FINE;
+}
+
+static int print_all(const json_t *document, size_t epochs_shown)
+{
+	print_process(document);
+	print_trouble(json_object_get(document, "alloc_failures"), "allocations that failed");
+	print_trouble(json_object_get(json_object_get(document, "safety"), "invalid_free"), "frees refused");
+	print_trouble(json_object_get(document, "safety"), "calls refused");
+	print_classes(json_object_get(document, "classes"));
+	print_epochs(document, epochs_shown);
+	return EXIT_FINE;
+}
+
+int cmd_stats(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },	  { "no-text", no_argument, NULL, 'j' },
+		{ "epochs", no_argument, NULL, 'e' },	  { "class", required_argument, NULL, 'c' },
+		SOURCE_OPTIONS, { NULL, 0, NULL, 0 }
+	};
+	struct source source = { .name = NULL };
+	const char *class_text = NULL;
+	size_t epochs_shown = EPOCHS_SHOWN;
+	bool as_json = false;
+	json_t *document;
+	int option, code = EXIT_FINE;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return fputs(help, stdout), EXIT_FINE;
+		if (option == '?')
+			return complain_usage("stats");
+		as_json |= option == 'j';
+		if (option == 'e')
+			epochs_shown = SIZE_MAX;
+		if (option == 'c')
+			class_text = optarg;
+		source_option(&source, option, optarg);
+	}
+	source.bare = !as_json;
+	if (!source_arguments(&source, argc - optind, argv + optind))
+		return complain_usage("stats");
+	document = source_load(&source);
+	if (!document)
+		return EXIT_TROUBLE;
+	if (as_json && (json_dumpf(document, stdout, JSON_INDENT(1)) || putchar('\n') == EOF))
+		code = complain("cannot write the JSON");
+	else if (!as_json)
+		code = class_text ? print_class(document, class_text) : print_all(document, epochs_shown);
+	json_decref(document);
+	return code;
+}

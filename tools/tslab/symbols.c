@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * symbols.c: from module and offset to function, file and line.
+ *
+ * The library records where a domain was entered as a module, its build id and the offset of the return
+ * address. The module's file is looked for below --sysroot, in the process's own root directory, and as
+ * the running executable; a file with another build id is never used, because its lines would be wrong.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "tool.h"
+
+#if TSLAB_HAVE_LIBDW
+
+#include <elfutils/libdwfl.h>
+
+/* A module that is looked into; the last one stays open, places of one module tend to follow. */
+struct reader {
+	Dwfl *dwfl;
+	Dwfl_Module *module;
+	GElf_Addr bias; /* from the file's addresses to libdwfl's */
+	char opened[512];
+	char note[128];
+};
+
+static char *debuginfo_path; /* NULL: libdwfl's default */
+static const Dwfl_Callbacks callbacks = {
+	.find_elf = dwfl_build_id_find_elf,
+	.find_debuginfo = dwfl_standard_find_debuginfo,
+	.section_address = dwfl_offline_section_address,
+	.debuginfo_path = &debuginfo_path,
+};
+
+static void reader_close(struct reader *r)
+{
+	if (r->dwfl)
+		dwfl_end(r->dwfl);
+	r->dwfl = NULL;
+	r->module = NULL;
+	r->opened[0] = '\0';
+	r->note[0] = '\0';
+}
+
+static bool same_build(Dwfl_Module *module, const char *build_id)
+{
+	const unsigned char *bits;
+	GElf_Addr where;
+	int bytes = dwfl_module_build_id(module, &bits, &where);
+	char text[2 * 64 + 1] = "";
+
+	for (int i = 0; i < bytes && i < 64; i++)
+		snprintf(text + 2 * i, 3, "%02x", bits[i]);
+	return !strcmp(text, build_id);
+}
+
+/* Opens a file if it is the module. False leaves a note that says why not. */
+static bool try_file(struct reader *r, const char *path, const struct ts_place_view *place)
+{
+	Elf *elf;
+
+	if (access(path, R_OK))
+		return false;
+	r->dwfl = dwfl_begin(&callbacks);
+	if (r->dwfl) {
+		dwfl_report_begin(r->dwfl);
+		r->module = dwfl_report_offline(r->dwfl, "", path, -1);
+		dwfl_report_end(r->dwfl, NULL, NULL);
+	}
+	elf = r->module ? dwfl_module_getelf(r->module, &r->bias) : NULL;
+	if (elf && same_build(r->module, place->build_id))
+		return true;
+	snprintf(r->note, sizeof(r->note), elf ? "the file there is another build" : "the file there is no ELF file");
+	if (r->dwfl)
+		dwfl_end(r->dwfl);
+	r->dwfl = NULL;
+	r->module = NULL;
+	return false;
+}
+
+static bool find_module(struct reader *r, const struct ts_place_view *place, const char *sysroot, int pid)
+{
+	char path[1024];
+
+	if (!strcmp(r->opened, place->module))
+		return r->module != NULL;
+	reader_close(r);
+	snprintf(r->opened, sizeof(r->opened), "%s", place->module);
+	if (place->module[0] != '/' || strstr(place->module, "/../"))
+		return snprintf(r->note, sizeof(r->note), "its path is not absolute"), false;
+	if (sysroot) {
+		snprintf(path, sizeof(path), "%s%s", sysroot, place->module);
+		if (try_file(r, path, place))
+			return true;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, place->module);
+	if (try_file(r, path, place))
+		return true;
+	/* The executable even if its file was replaced since it was started. */
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (try_file(r, path, place))
+		return true;
+	if (!r->note[0])
+		snprintf(r->note, sizeof(r->note), "its file was not found");
+	return false;
+}
+
+static void resolve(struct reader *r, struct ts_place_view *place)
+{
+	/* The return address is behind the call; the call itself is one byte before it at the latest. */
+	GElf_Addr address = r->bias + place->offset - 1;
+	const char *function = dwfl_module_addrname(r->module, address);
+	Dwfl_Line *line = dwfl_module_getsrc(r->module, address);
+	const char *file = NULL;
+	int number = 0;
+
+	if (line)
+		file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
+	if (function)
+		snprintf(place->function, sizeof(place->function), "%s", function);
+	if (file) {
+		snprintf(place->file, sizeof(place->file), "%s", file);
+		place->line = number > 0 ? (uint64_t)number : 0;
+	} else {
+		snprintf(place->note, sizeof(place->note), "the file has no line information (built without -g)");
+	}
+}
+
+void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot)
+{
+	struct reader reader = { .dwfl = NULL };
+
+	for (size_t i = 0; i < snapshot->place_count; i++) {
+		struct ts_place_view *place = &snapshot->places[i];
+
+		if (find_module(&reader, place, sysroot, snapshot->target.pid))
+			resolve(&reader, place);
+		else
+			memcpy(place->note, reader.note, sizeof(place->note));
+	}
+	reader_close(&reader);
+}
+
+#else
+
+void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot)
+{
+	(void)sysroot;
+	for (size_t i = 0; i < snapshot->place_count; i++)
+		snprintf(snapshot->places[i].note, sizeof(snapshot->places[i].note),
+			 "this tool was built without libdw");
+}
+
+#endif

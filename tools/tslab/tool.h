@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tool.h: what the commands of `tslab` share. A command is one file, cmd_<name>.c, with one function.
+ *
+ * All commands but ps work on the JSON document of a snapshot, whether it was made just now from a
+ * running process or is read from a file: what one of them shows, another program can compute too.
+ */
+#ifndef TSLAB_TOOL_H
+#define TSLAB_TOOL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "obs/snapshot.h"
+
+enum exit_code {
+	EXIT_FINE = 0,
+	EXIT_NONE = 1,     /* ps: no process */
+	EXIT_TROUBLE = 2,  /* bad usage, or the process cannot be read */
+	EXIT_FINDINGS = 4, /* leaks, doctor: something was found */
+};
+
+typedef int command_main(int argc, char **argv);
+command_main cmd_ps, cmd_stats, cmd_top, cmd_leaks, cmd_doctor;
+
+/* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
+int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Bad usage of the command in argv[0]: points at --help. Returns EXIT_TROUBLE. */
+int complain_usage(const char *command);
+/* EXIT_TROUBLE if what was printed did not all reach its place, else `code`. */
+int finish_output(int code);
+
+/* -- proc.c: what /proc says -- */
+bool proc_describe(pid_t pid, struct ts_target *target);
+void proc_user(pid_t pid, char *name, size_t name_bytes);
+/* Next process of a listing made with opendir("/proc"); 0 at its end. */
+pid_t proc_next(void *dir);
+bool proc_is_named(pid_t pid, const char *name);
+
+/* -- attach.c: a process's segment -- */
+struct attachment {
+	struct ts_chunk_view chunks[TS_SNAPSHOT_CHUNKS_MAX];
+	bool mapped[TS_SNAPSHOT_CHUNKS_MAX];
+	size_t chunk_count;
+	bool gaps; /* chunks are missing: private memory of the process, or too many */
+	char why[256]; /* a sentence, if nothing could be attached */
+};
+/* False: a.why tells. */
+bool attach(pid_t pid, struct attachment *a);
+void detach(struct attachment *a);
+
+/* -- symbols.c: source lines for the places of a snapshot -- */
+void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot);
+
+/* -- source.c: whose figures a command shows -- */
+struct source {
+	const char *name;    /* --name */
+	const char *sysroot; /* --sysroot */
+	bool use_stdin;      /* --stdin */
+	bool bare;           /* no source lines: the command shows none */
+	pid_t pid;
+};
+#define SOURCE_OPTIONS                                                                             \
+	{ "name", required_argument, NULL, 'N' }, { "stdin", no_argument, NULL, 'S' },             \
+		{ "sysroot", required_argument, NULL, 'R' }, { "help", no_argument, NULL, 'h' }
+#define SOURCE_HELP                                                                                \
+	"  PID               the process\n"                                                        \
+	"  --name NAME       the one process with this command name\n"                             \
+	"  --stdin           read what `tslab stats --json` wrote instead\n"                       \
+	"  --sysroot DIR     where the process's files lie, if not in its own root directory\n"    \
+	"                    (a program that runs under qemu-user)\n"                              \
+	"  --help            this text\n"
+/* One of SOURCE_OPTIONS was met. */
+void source_option(struct source *source, int option, const char *argument);
+/* After getopt: takes the PID. False = complained. */
+bool source_arguments(struct source *source, int argc, char **argv);
+/* The snapshot as JSON, NULL = complained. */
+json_t *source_load(const struct source *source);
+
+/* -- document.c: looking into it -- */
+uint64_t get_u64(const json_t *object, const char *name);
+double get_number(const json_t *object, const char *name);
+const char *get_text(const json_t *object, const char *name);
+bool parse_seconds(const char *text, uint64_t *seconds);
+bool parse_count(const char *text, size_t *count);
+
+/* -- rank.c: rows of the document by one of their fields -- */
+/* The first `most` rows, largest first; a new reference. */
+json_t *rank_rows(const json_t *rows, const char *field, size_t most);
+bool rankable(const json_t *rows, const char *field);
+void list_rankable(FILE *to, const json_t *rows);
+/* `by`: a field to show besides the usual ones; may be NULL. */
+void print_epoch_rows(const json_t *rows, const char *by);
+
+/* -- leak.c: scopes that were entered and not left -- */
+/*
+ * Epochs with open scopes that are `age_s` old or older, or whose thread has ended, each with these
+ * scopes alone in "domains"; "missing_exits" and "missing_references" say how many. A new reference.
+ */
+json_t *find_leaks(const json_t *document, uint64_t age_s);
+void describe_epoch(const json_t *epoch, char *buffer, size_t buffer_bytes);
+void describe_missing(const json_t *leak, char *buffer, size_t buffer_bytes);
+void describe_domain(const json_t *domain, char *buffer, size_t buffer_bytes);
+
+/* -- text.c: for people -- */
+enum { HUMAN_BYTES = 32, CLEAN_BYTES = 2048 };
+/* Text from outside, made harmless for terminals: no control characters, no text direction. */
+const char *clean(const char *text, char *buffer, size_t buffer_bytes);
+const char *human_bytes(uint64_t bytes, char *buffer);
+const char *human_seconds(uint64_t seconds, char *buffer);
+/* "once", "twice", "3 times", "zero times" */
+const char *times(uint64_t count, char *buffer);
+/* "file:line (function)", or module+offset and why. */
+void describe_site(const json_t *domain, char *buffer, size_t buffer_bytes);
+
+#endif
