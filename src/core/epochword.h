@@ -58,7 +58,8 @@ static inline enum ts_epoch_state ts_ew_ref(ts_a64 *e, uint64_t era, unsigned st
 	uint64_t seen = ts_a64_load_rlx(e);
 
 	for (;;) {
-		if (!ts_ew_is(seen, era))
+		/* No references: somebody is finishing it. */
+		if (!ts_ew_is(seen, era) || !(seen & TS_EW_REFS))
 			return TS_EPOCH_FREE;
 		if (!(states >> ts_ew_state(seen) & 1))
 			return ts_ew_state(seen);
@@ -146,6 +147,13 @@ static inline bool ts_ew_roll_back_discard(ts_a64 *e)
 		if (ts_a64_cas_sc(e, &seen, next))
 			return wanted;
 	}
+}
+
+/* The owner of a free slot alone: the era begins, with `refs` references. */
+static inline void ts_ew_open(ts_a64 *e, uint64_t era, uint64_t refs)
+{
+	/* ORD-10 release: pairs with ts_ew_ref; the row is complete before anybody may use it. */
+	ts_a64_store_rel(e, ts_ew_make(era, TS_EPOCH_ACTIVE, refs));
 }
 
 /* The finisher alone: the slot may be opened again. */

@@ -12,8 +12,8 @@
  *
  * Invariants (docs/protocol.md has the whole list; the models in tests/model check them)
  *   I1 not HELD implies head == 0            I2 at most one thread has HELD
- *   I3 a node is queued, or owned by the thread that turned it, exactly while remote is neither 0 nor
- *      ALL; so it is pushed by one thread, once
+ *   I3 a node that carries a slab is queued, or owned by the thread that turned it, exactly while its
+ *      remote word is not 0; so it is pushed by one thread, once
  *   I5 only the popper, or the turner that took HELD, stores 0 in remote
  *   I6 a freer touches neither node nor lane after its OR that was not the first, or its push
  *   I8 DEAD is entered once a binding, with no chunks and no pins
@@ -43,7 +43,8 @@
 
 struct ts_node {
 	ts_a64 local;  /* bit = not freeable by anybody: free, interior or slack. Holder writes */
-	ts_a64 remote; /* bit = freed by another thread; SEALED = the node carries no slab */
+	ts_a64 remote; /* bit = freed by another thread; all ones while the node carries no slab, but
+			* 64 slots of 16 bytes may look the same: only the unit header tells */
 };
 
 enum ts_lw_result {
@@ -89,11 +90,22 @@ static inline enum ts_lw_result ts_lw_take(ts_a64 *w, uint64_t tag, uint64_t wit
 	}
 }
 
-/* Mark a slot freed in its node. Returns the old remote word: 0 means this caller must push or take. */
+/*
+ * Mark a slot freed in its node. Returns the old remote word: 0 means this caller must push or take.
+ * It then reads the unit header again: from the OR on the chunk stays where it is (I4), so that owner
+ * is the right one; the one read before may have returned the chunk to another lane meanwhile, if this
+ * was the second free of a slot.
+ */
 static inline uint64_t ts_node_free(struct ts_node *node, uint64_t bit)
 {
 	/* ORD-5 release: pairs with ORD-6; else the next owner's stores race with the freer's last ones. */
-	return ts_a64_or_rel(&node->remote, bit);
+	uint64_t old = ts_a64_or_rel(&node->remote, bit);
+
+	/* ORD-8 acquire: pairs with ts_node_open through the release sequence that the OR continues; else
+	 * the turner reads the header of the chunk's last owner. */
+	if (!old)
+		(void)ts_a64_load_acq(&node->remote);
+	return old;
 }
 
 /*
@@ -142,12 +154,19 @@ static inline bool ts_node_seal(struct ts_node *node)
 	return ts_a64_cas_rlx(&node->remote, &none, TS_NODE_SEALED);
 }
 
-/* Holder: a sealed node gets a slab. */
+/* Holder: take a seal back; a stray OR that it refused meanwhile is wiped with it. */
+static inline void ts_node_unseal(struct ts_node *node)
+{
+	/* ORD-8 release, as in ts_node_open. */
+	ts_a64_store_rel(&node->remote, 0);
+}
+
+/* Holder: a sealed node gets a slab. Header and carve limit of its unit were stored before. */
 static inline void ts_node_open(struct ts_node *node, uint64_t local)
 {
 	ts_a64_store_rlx(&node->local, local);
-	/* ORD-8 relaxed: the first pointer into the slab leaves after this and carries it along. */
-	ts_a64_store_rlx(&node->remote, 0);
+	/* ORD-8 release: pairs with the turner in ts_node_free. */
+	ts_a64_store_rel(&node->remote, 0);
 }
 
 /*
@@ -234,6 +253,30 @@ static inline enum ts_lw_result ts_lw_unpin(ts_a64 *w)
 		/* ORD-16 acq_rel: release pairs with the discarder's take; acquire when the unpinner takes. */
 		if (ts_a64_cas_acqrel(w, &seen, next))
 			return last ? TS_LW_TAKEN : TS_LW_RETURNED;
+	}
+}
+
+/* Discarder, or a creator that met a discard: the held lane is over. */
+static inline void ts_lw_die(ts_a64 *w)
+{
+	/* ORD-14 acq_rel, as in ts_lw_give_back. */
+	(void)ts_a64_or_acqrel(w, TS_LW_DEAD);
+}
+
+/*
+ * Owner of a resting lane: bind it to an era, held or parked. DRAIN: a stray free has queued a node
+ * meanwhile; take the queue and collect it first, else that node would never be pushed again.
+ */
+static inline enum ts_lw_result ts_lw_bind(ts_a64 *w, uint64_t tag, uint64_t held)
+{
+	uint64_t seen = ts_a64_load_rlx(w);
+
+	for (;;) {
+		if (seen & TS_LW_HEAD)
+			return TS_LW_DRAIN;
+		/* ORD-2 release: a parked lane is taken with ORD-1 and nothing else. */
+		if (ts_a64_cas_rel(w, &seen, tag | held))
+			return held ? TS_LW_TAKEN : TS_LW_RETURNED;
 	}
 }
 

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.c: allocation and free as users call them. The fast paths stand whole in tslab_malloc and
+ * tslab_free; everything rare is a tail call away.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <tslab/tslab.h>
+
+#include "epoch.h"
+#include "fork.h"
+#include "heap.h"
+#include "large.h"
+#include "process.h"
+#include "report.h"
+#include "slab.h"
+#include "stack.h"
+#include "thread.h"
+
+#define ALIGN_MAX_BYTES ((size_t)4 << 20)
+#define cold __attribute__((noinline, cold))
+
+static void *fail_closing(struct ts_epoch *epoch)
+{
+	ts_count(fail_closing, 1);
+	ts_report("allocation refused: the epoch is closing or over", epoch, 0);
+	errno = ESTALE;
+	return NULL;
+}
+
+/* The lane is the caller's to use: held as a scope, or taken for this call. */
+static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
+{
+	unsigned c = TS_CLASS_COUNT;
+
+	if (bytes > PTRDIFF_MAX) {
+		ts_count(fail_threshold, 1);
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (align <= TS_GRANULE_BYTES && bytes <= TS_SMALL_MAX_BYTES)
+		c = ts_sizeclass_find(bytes);
+	else if (align <= TS_UNIT_BYTES && bytes <= TS_SMALL_MAX_BYTES)
+		c = ts_sizeclass_find_aligned(bytes, align);
+	return c < TS_CLASS_COUNT ? ts_lane_alloc(lane, c) : ts_large_alloc(lane, bytes, align);
+}
+
+static bool gated(const struct ts_lane *lane)
+{
+	return (const uint8_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
+}
+
+/* In a named epoch, by taking a lane for the length of the call unless the thread is inside. */
+static void *alloc_in_epoch(uint64_t id, size_t bytes, size_t align)
+{
+	struct ts_thread *thread = ts_thread_self();
+	struct ts_epoch *epoch = ts_epoch_find(id);
+	struct ts_lane *lane = thread && epoch ? ts_thread_known_lane(thread, id, 0) : NULL;
+	void *p;
+
+	if (!epoch)
+		return fail_closing(NULL);
+	if (lane && ts_a64_load_rlx(&lane->holder) == thread->id && lane->epoch_id == id)
+		return gated(lane) ? fail_closing(epoch) : alloc_in_lane(lane, bytes, align);
+	lane = ts_epoch_take_lane(epoch, id, TS_LW_TRANSIENT, 0);
+	if (!lane)
+		return errno == ESTALE ? fail_closing(epoch) : NULL;
+	p = alloc_in_lane(lane, bytes, align);
+	ts_lane_release(lane);
+	return p;
+}
+
+/* Innermost scope, else the default epoch. */
+static cold void *alloc_slow(size_t bytes, size_t align)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	struct ts_thread *thread;
+
+	ts_fork_check();
+	if (lane != &ts_lane_none)
+		return gated(lane) ? fail_closing(lane->epoch) : alloc_in_lane(lane, bytes, align);
+	thread = ts_thread_self();
+	if (!thread && !ts_start()) {
+		ts_count(fail_mapping, 1);
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (!thread || thread->ending)
+		return alloc_in_epoch(ts_a64_load_rlx(&tslab_heap_default()->default_epoch), bytes, align);
+	if (!ts_thread_hold_default(thread))
+		return NULL;
+	return alloc_in_lane(ts_tls.lane, bytes, align);
+}
+
+void *tslab_malloc(size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	const uint8_t *class_of = (const uint8_t *)ts_a64_load_rlx(&lane->class_of);
+	unsigned c;
+	void *p;
+
+	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
+		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	c = class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+	p = ts_bin_alloc(lane, &lane->bin[c], c);
+	return __builtin_expect(p != NULL, 1) ? p : alloc_slow(bytes, TS_GRANULE_BYTES);
+}
+
+/* Large objects fresh from the OS read as zeroes already. */
+static void *zeroed(void *p, size_t bytes)
+{
+	uint64_t chunk = p ? (uint64_t)((char *)p - ts_range.base) >> TS_CHUNK_SHIFT : 0;
+
+	if (!p)
+		return NULL;
+	if (bytes > TS_SMALL_MAX_BYTES && ts_range.chunks[chunk].state == TS_CHUNK_LARGE &&
+	    ts_chunk_zeroed((uint32_t)chunk, ts_range.chunks[chunk].run_chunks))
+		return p;
+	return memset(p, 0, bytes);
+}
+
+void *tslab_calloc(size_t count, size_t bytes)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(count, bytes, &total)) {
+		ts_count(fail_threshold, 1);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return zeroed(tslab_malloc(total), total);
+}
+
+void *tslab_aligned_alloc(size_t alignment, size_t bytes)
+{
+	if (!alignment || (alignment & (alignment - 1)) || alignment > ALIGN_MAX_BYTES) {
+		ts_count(fail_invalid, 1);
+		errno = EINVAL;
+		return NULL;
+	}
+	return alignment <= TS_GRANULE_BYTES ? tslab_malloc(bytes) : alloc_slow(bytes, alignment);
+}
+
+void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+
+	if (lane->epoch_id == epoch && epoch)
+		return tslab_malloc(bytes);
+	ts_fork_check();
+	return alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
+}
+
+/* -- free --------------------------------------------------------------------------------------- */
+
+static bool refuse_foreign(const void *ptr)
+{
+	ts_count(refused_foreign, 1);
+	ts_report("free of an address that is not memory of this library", NULL, (uintptr_t)ptr);
+	return false;
+}
+
+/* An address inside the range that cannot be a slot's start. */
+static bool refuse_wild(struct ts_bin *bin, const void *ptr)
+{
+	ts_count(refused_wild, 1);
+	ts_report("free of a pointer that is no object's start",
+		  bin ? ts_lane_of_bin(bin)->epoch : NULL, (uintptr_t)ptr);
+	return false;
+}
+
+static bool in_range(const void *ptr)
+{
+	uint64_t offset = (uint64_t)((const char *)ptr - ts_range.base);
+
+	return offset >> TS_GRANULE_SHIFT < ts_a64_load_rlx(&ts_range.granules);
+}
+
+/* Everything but the common case: the owner's bin, or NULL after a refusal. */
+static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
+{
+	struct ts_bin *bin;
+
+	*t = ts_range_granule(ptr);
+	if (*t >= ts_a64_load_rlx(&ts_range.granules)) {
+		if (in_range(ptr))
+			refuse_wild(NULL, ptr);
+		else
+			refuse_foreign(ptr);
+		return NULL;
+	}
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
+	if (!bin || (ts_lane_of_bin(bin)->flags & TS_LANE_HANDLES)) {
+		refuse_wild(bin, ptr);
+		return NULL;
+	}
+	return bin;
+}
+
+static bool held_by_self(const struct ts_lane *lane)
+{
+	return ts_tls.self && ts_a64_load_rlx(&lane->holder) == ts_tls.self->id;
+}
+
+static cold bool free_slow(void *ptr)
+{
+	struct ts_bin *bin;
+	struct ts_lane *lane;
+	struct ts_node *node;
+	uint64_t t, bit;
+
+	if (!ptr)
+		return true;
+	ts_fork_check();
+	bin = checked_bin(ptr, &t);
+	if (!bin)
+		return false;
+	lane = ts_lane_of_bin(bin);
+	if (held_by_self(lane))
+		return ts_lane_free(lane, bin, t);
+	node = &ts_range.nodes[t >> 6];
+	bit = (uint64_t)1 << (t & 63);
+	/* ORD-9 relaxed: who got the pointer by release and acquire sees its bit clear. */
+	if ((ts_a64_load_rlx(&node->local) & bit) || !ts_slot_carved(t))
+		return ts_lane_refuse(lane, t);
+	return ts_lane_free_remote(lane, t, bit, 0) || ts_lane_refuse(lane, t);
+}
+
+/* True if done. The fast path: slot of the innermost scope's lane, stack block not full. */
+static inline bool free_fast(void *ptr)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	uint64_t t = ts_range_granule(ptr);
+	struct ts_bin *bin;
+	struct ts_node *node;
+	uint64_t bit, local;
+	size_t place;
+
+	if (__builtin_expect(t >= ts_a64_load_rlx(&ts_range.granules), 0))
+		return false;
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	place = (size_t)((char *)bin - (char *)lane->bin);
+	if (__builtin_expect(place >= sizeof(struct ts_bin) * TS_CLASS_COUNT, 0) ||
+	    __builtin_expect(ts_stack_full(bin), 0))
+		return false;
+	node = &ts_range.nodes[t >> 6];
+	bit = (uint64_t)1 << (t & 63);
+	local = ts_a64_load_rlx(&node->local);
+	/* ORD-9 relaxed, as in ts_lane_free. */
+	if (__builtin_expect(((local | ts_a64_load_rlx(&node->remote)) & bit) != 0, 0) ||
+	    __builtin_expect(!ts_slot_carved(t), 0))
+		return false;
+	ts_a64_store_rlx(&node->local, local | bit);
+	ts_stack_put(bin, ptr);
+	ts_count_free(lane, (unsigned)(place / sizeof(struct ts_bin)), 1);
+	return true;
+}
+
+void tslab_free(void *ptr)
+{
+	if (__builtin_expect(!free_fast(ptr), 0))
+		free_slow(ptr);
+}
+
+/* Slots of one node that belong to another thread: one OR for all. Returns how many it took. */
+static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
+{
+	uint64_t t = ts_range_granule(ptrs[0]);
+	uint64_t mask = 0;
+	struct ts_bin *bin;
+	struct ts_lane *lane;
+	size_t n = 0;
+
+	if (t >= ts_a64_load_rlx(&ts_range.granules))
+		return 0;
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	lane = bin ? ts_lane_of_bin(bin) : NULL;
+	if (!lane || (lane->flags & TS_LANE_HANDLES) || held_by_self(lane))
+		return 0;
+	for (; n < count; n++) {
+		uint64_t next = ts_range_granule(ptrs[n]);
+		uint64_t bit = (uint64_t)1 << (next & 63);
+
+		if (next >> 6 != t >> 6 || (mask & bit) || !ts_slot_carved(next) ||
+		    ((ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) | /* ORD-9 */
+		      ts_a64_load_rlx(&ts_range.nodes[t >> 6].remote)) & bit))
+			break;
+		mask |= bit;
+	}
+	if (n < 2)
+		return 0;
+	/* A race with a second free of one of them counts as one refusal. */
+	if (ts_lane_free_remote(lane, t, mask, 0))
+		*accepted += n;
+	else
+		*accepted += n - 1 + (size_t)ts_lane_refuse(lane, t);
+	return n;
+}
+
+size_t tslab_free_many(void *const *ptrs, size_t count)
+{
+	size_t accepted = 0;
+
+	for (size_t i = 0; i < count;) {
+		size_t group = 0;
+
+		if (free_fast(ptrs[i])) {
+			accepted++;
+			i++;
+			continue;
+		}
+		if (i + 1 < count)
+			group = free_group(ptrs + i, count - i, &accepted);
+		if (!group) {
+			accepted += free_slow(ptrs[i]);
+			group = 1;
+		}
+		i += group;
+	}
+	return accepted;
+}
+
+/* -- realloc and questions ---------------------------------------------------------------------- */
+
+static size_t slot_bytes(struct ts_bin *bin, uint64_t t)
+{
+	struct ts_lane *lane = ts_lane_of_bin(bin);
+
+	return bin == &lane->large ? ts_large_usable(t) : ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
+}
+
+/* The bin of a live object's start; NULL otherwise. A look without ownership. */
+static struct ts_bin *live_bin(const void *ptr, uint64_t *t)
+{
+	struct ts_bin *bin;
+
+	*t = ts_range_granule(ptr);
+	if (*t >= ts_a64_load_rlx(&ts_range.granules))
+		return NULL;
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
+	if (!bin || !ts_slot_carved(*t) ||
+	    ((ts_a64_load_rlx(&ts_range.nodes[*t >> 6].local) | /* ORD-9 */
+	      ts_a64_load_rlx(&ts_range.nodes[*t >> 6].remote)) >> (*t & 63) & 1))
+		return NULL;
+	return bin;
+}
+
+size_t tslab_usable_size(const void *ptr)
+{
+	uint64_t t;
+	struct ts_bin *bin = ptr ? live_bin(ptr, &t) : NULL;
+
+	return bin ? slot_bytes(bin, t) : 0;
+}
+
+/* In place, if the lane is ours to touch. */
+static bool grow_large(struct ts_lane *lane, uint64_t t, size_t bytes)
+{
+	uint64_t tag = ts_a64_load_rlx(&lane->w) & TS_LW_TAG;
+	bool grown;
+
+	if (held_by_self(lane))
+		return !gated(lane) && ts_large_grow(lane, t, bytes);
+	if (ts_lw_take(&lane->w, tag, TS_LW_TRANSIENT) != TS_LW_TAKEN)
+		return false;
+	grown = !(ts_a64_load_rlx(&lane->w) & TS_LW_CLOSING) && ts_large_grow(lane, t, bytes);
+	ts_lane_release(lane);
+	return grown;
+}
+
+static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t bytes)
+{
+	struct ts_lane *lane = ts_lane_of_bin(bin);
+	size_t old_bytes = slot_bytes(bin, t);
+	void *p;
+
+	if (bin == &lane->large && bytes > old_bytes && bytes <= PTRDIFF_MAX &&
+	    grow_large(lane, t, bytes))
+		return ptr;
+	p = alloc_in_epoch(lane->epoch_id, bytes, TS_GRANULE_BYTES);
+	if (!p)
+		return NULL;
+	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);
+	tslab_free(ptr);
+	return p;
+}
+
+void *tslab_realloc(void *ptr, size_t bytes)
+{
+	struct ts_bin *bin;
+	uint64_t t;
+	size_t have;
+
+	if (!ptr)
+		return tslab_malloc(bytes);
+	ts_fork_check();
+	bin = checked_bin(ptr, &t);
+	if (bin && !live_bin(ptr, &t)) {
+		ts_lane_refuse(ts_lane_of_bin(bin), t);
+		bin = NULL;
+	}
+	if (!bin) {
+		errno = EINVAL;
+		return NULL;
+	}
+	have = slot_bytes(bin, t);
+	/* Stay unless it does not fit, or more than half would be unused. */
+	if (bytes <= have && (bytes >= have / 2 || have <= 64))
+		return ptr;
+	return realloc_move(ptr, bin, t, bytes);
+}
+
+static uint64_t slot_start(struct ts_bin *bin, uint64_t t)
+{
+	struct ts_lane *lane = ts_lane_of_bin(bin);
+	uint64_t first, granules;
+
+	if (bin == &lane->large)
+		return t;
+	first = (uint64_t)ts_slab_first_unit((uint32_t)(t >> 9)) * TS_UNIT_GRANULES;
+	granules = slot_bytes(bin, t) >> TS_GRANULE_SHIFT;
+	return first + (t - first) / granules * granules;
+}
+
+/* The bin that an address inside an object belongs to, and the object's first granule. */
+static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
+{
+	uint64_t chunk;
+	struct ts_bin *bin;
+
+	if (!in_range(ptr))
+		return NULL;
+	*t = (uint64_t)((const char *)ptr - ts_range.base) >> TS_GRANULE_SHIFT;
+	for (chunk = *t / TS_CHUNK_GRANULES; ts_range.chunks[chunk].state == TS_CHUNK_LARGE_TAIL;)
+		*t = --chunk * TS_CHUNK_GRANULES;
+	if (ts_range.chunks[chunk].state == TS_CHUNK_LARGE)
+		*t = chunk * TS_CHUNK_GRANULES;
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
+	if (bin)
+		*t = slot_start(bin, *t);
+	return bin;
+}
+
+int tslab_owner(const void *ptr, struct tslab_owner_info *info)
+{
+	struct ts_bin *bin;
+	struct ts_lane *lane;
+	struct ts_epoch *epoch;
+	uint64_t t, start;
+
+	if (!info || info->struct_bytes != sizeof(*info))
+		return -EINVAL;
+	bin = owner_bin(ptr, &t);
+	lane = bin ? ts_lane_of_bin(bin) : NULL;
+	epoch = lane ? lane->epoch : NULL;
+	if (!epoch)
+		return -ENOENT;
+	info->epoch = lane->epoch_id;
+	info->epoch_age_ns = ts_epoch_age_ns(epoch);
+	info->heap = lane->heap;
+	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);
+	info->object_bytes = slot_bytes(bin, t);
+	info->object = ts_range_address(t);
+	info->live = live_bin(info->object, &start) != NULL;
+	ts_epoch_label(epoch, info->label);
+	memcpy(info->heap_name, lane->heap->name, sizeof(info->heap_name));
+	return 0;
+}
+
+/* -- epochs ------------------------------------------------------------------------------------- */
+
+int tslab_epoch_open(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
+{
+	heap = ts_heap_of(heap);
+	if (!epoch || !heap) {
+		ts_count(refused_argument, 1);
+		return -EINVAL;
+	}
+	ts_fork_check();
+	ts_thread_self();
+	return ts_epoch_open(heap, label, 0, false, epoch);
+}
+
+/* A row that may be changed by its user, or NULL with *error set. */
+static struct ts_epoch *user_epoch(uint64_t id, int *error)
+{
+	struct ts_epoch *epoch = ts_epoch_find(id);
+
+	ts_fork_check();
+	*error = !epoch ? -ESTALE : epoch->is_default ? -EPERM : 0;
+	if (!*error)
+		return epoch;
+	ts_count(refused_argument, 1);
+	ts_report(epoch ? "refused: a default epoch" : "refused: the epoch is over", epoch, 0);
+	return NULL;
+}
+
+int tslab_epoch_close(tslab_epoch_t id)
+{
+	int error;
+	struct ts_epoch *epoch = user_epoch(id, &error);
+
+	return epoch ? ts_epoch_close(epoch, id) : error;
+}
+
+int tslab_epoch_discard(tslab_epoch_t id)
+{
+	int error;
+	struct ts_epoch *epoch = user_epoch(id, &error);
+
+	if (!epoch)
+		return error;
+	error = ts_epoch_discard(epoch, id);
+	if (error == -EBUSY)
+		ts_report_busy(epoch, id);
+	return error;
+}
+
+/* Run `change` under a short reference, so that the row stays this epoch's meanwhile. */
+#define WITH_REFERENCE(epoch, id, change)                                                          \
+	do {                                                                                       \
+		if (!(TS_IN_OPEN >> ts_ew_ref(&(epoch)->e, ts_epoch_era(id), TS_IN_OPEN) & 1))     \
+			return -ESTALE;                                                            \
+		change;                                                                            \
+		ts_epoch_drop(epoch, 1);                                                           \
+	} while (0)
+
+int tslab_epoch_set_label(tslab_epoch_t id, const char *label)
+{
+	int error;
+	struct ts_epoch *epoch = user_epoch(id, &error);
+
+	if (!epoch)
+		return error;
+	WITH_REFERENCE(epoch, id, ts_epoch_relabel(epoch, label));
+	return 0;
+}
+
+int tslab_epoch_set_limit(tslab_epoch_t id, uint64_t limit_bytes)
+{
+	struct ts_epoch *epoch = ts_epoch_find(id);
+
+	if (!epoch) {
+		ts_count(refused_argument, 1);
+		return -ESTALE;
+	}
+	WITH_REFERENCE(epoch, id, {
+		ts_a64_store_rlx(&epoch->limit_bytes, limit_bytes);
+		ts_a64_store_rlx(&epoch->stat->limit_bytes, limit_bytes);
+	});
+	return 0;
+}
+
+static void add_references(struct ts_epoch *epoch, int delta)
+{
+	uint64_t seen = ts_a64_load_rlx(&epoch->references);
+	int64_t next;
+	bool saturated;
+
+	do {
+		next = (int64_t)seen + delta;
+		saturated = next < 0 || next > INT32_MAX;
+		if (saturated)
+			next = next < 0 ? 0 : INT32_MAX;
+	} while (!ts_a64_cas_rlx(&epoch->references, &seen, (uint64_t)next));
+	ts_a64_store_rlx(&epoch->stat->references, (uint64_t)next);
+	if (saturated)
+		ts_count(references_saturated, 1);
+}
+
+int tslab_epoch_add_references(tslab_epoch_t id, int delta)
+{
+	struct ts_epoch *epoch = ts_epoch_find(id);
+
+	if (!epoch) {
+		ts_count(refused_argument, 1);
+		return -ESTALE;
+	}
+	WITH_REFERENCE(epoch, id, add_references(epoch, delta));
+	return 0;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "blocks.h"
+
+#include <string.h>
+
+#include "lock.h"
+#include "os.h"
+#include "process.h"
+
+enum { BLOCKS_MAX = 1 << 17, PRIVATE_STEP_BYTES = 64 * 1024 };
+
+static ts_block_source private_source;
+static ts_block_source *source = private_source;
+static struct ts_block_head **blocks; /* append-only */
+static ts_a64 block_count;
+static ts_a64 process_words; /* struct ts_process_words * */
+
+/* Stands in before the first block exists, and for whatever finds no memory at all. */
+static struct ts_block_process early_process;
+static union {
+	struct ts_block_head head;
+	char bytes[2 * TS_BLOCK_BYTES];
+} spare __attribute__((aligned(64)));
+
+struct ts_process_words *ts_process(void)
+{
+	/* Release/acquire through ORD-20: whoever sees the pointer sees the block behind it. */
+	struct ts_process_words *words = (struct ts_process_words *)ts_a64_load_acq(&process_words); /* ORD-20 */
+
+	return words ? words : &early_process.w;
+}
+
+static void *private_source(unsigned slots)
+{
+	static char *next, *end;
+	size_t bytes = (size_t)slots * TS_BLOCK_BYTES;
+	char *block;
+
+	if ((size_t)(end - next) < bytes) {
+		char *step = ts_os_reserve(PRIVATE_STEP_BYTES, TS_BLOCK_BYTES);
+
+		if (!step || ts_os_commit(step, PRIVATE_STEP_BYTES))
+			return NULL;
+		next = step;
+		end = step + PRIVATE_STEP_BYTES;
+	}
+	block = next;
+	next += bytes;
+	return block;
+}
+
+void ts_blocks_set_source(ts_block_source *new_source)
+{
+	source = new_source;
+}
+
+static bool remember(struct ts_block_head *head)
+{
+	uint64_t count = ts_a64_load_rlx(&block_count);
+
+	if (!blocks) {
+		size_t bytes = BLOCKS_MAX * sizeof(*blocks);
+		struct ts_block_head **table = ts_os_reserve(bytes, TS_BLOCK_BYTES);
+
+		if (!table || ts_os_commit(table, bytes))
+			return false;
+		blocks = table;
+	}
+	if (count == BLOCKS_MAX)
+		return false;
+	blocks[count] = head;
+	/* ORD-20 release: pairs with ts_block_count(); a reader sees the entry, then the block. */
+	ts_a64_store_rel(&block_count, count + 1);
+	return true;
+}
+
+void *ts_block_get(enum ts_block_kind kind, unsigned slots)
+{
+	struct ts_block_head *head;
+
+	ts_lock(&ts_lock_meta);
+	head = source(slots);
+	if (!head && source != private_source)
+		head = private_source(slots);
+	if (head) {
+		head->slots = slots;
+		/* ORD-20 release: a reader of another process that sees the kind sees the length. */
+		ts_a32_store_rel((ts_a32 *)&head->kind, (uint32_t)kind); /* ORD-20 */
+		remember(head);
+	}
+	ts_unlock(&ts_lock_meta);
+	return head ? head : &spare.head;
+}
+
+unsigned ts_block_count(void)
+{
+	return (unsigned)ts_a64_load_acq(&block_count); /* ORD-20 acquire */
+}
+
+struct ts_block_head *ts_block_at(unsigned index)
+{
+	return index < ts_block_count() ? blocks[index] : NULL;
+}
+
+void ts_process_start(void)
+{
+	struct ts_block_process *block;
+
+	if (ts_a64_load_rlx(&process_words))
+		return;
+	block = ts_block_get(TS_BLOCK_PROCESS, 1);
+	if ((void *)block == &spare)
+		return;
+	/* What was counted so far moves over; nothing runs concurrently this early. */
+	memcpy(&block->w, &early_process.w, sizeof(block->w));
+	/* ORD-20 release: pairs with ts_process(). */
+	ts_a64_store_rel(&process_words, (uint64_t)&block->w);
+}

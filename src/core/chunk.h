@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chunk.h: 64 KiB chunks: the pool of all free ones, and the small cache of each thread.
+ *
+ * What lies in the pool holds no memory (it was purged, or never touched); what lies in a cache does.
+ * A chunk is purged before it is published to the pool, never after.
+ */
+#ifndef TS_CORE_CHUNK_H
+#define TS_CORE_CHUNK_H
+
+#include "range.h"
+
+struct ts_thread;
+
+#define TS_CACHE_RUNS 32
+
+struct ts_chunk_cache {
+	uint32_t count;
+	uint32_t start[TS_CACHE_RUNS];
+	uint32_t chunks[TS_CACHE_RUNS];
+};
+
+/* Neighbouring chunks on their way back, so that one madvise serves them all. */
+struct ts_chunk_batch {
+	uint32_t start;
+	uint32_t chunks;
+};
+
+/* Sets up the pool. 0 or -ENOMEM. */
+int ts_chunk_start(void);
+
+/*
+ * A run of chunks, its first index a multiple of `align_chunks`. `thread` may be NULL. Returns 0 with
+ * errno ENOMEM if the range is used up or the OS refuses (counted as such).
+ */
+uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks);
+
+/* Extends a run in place by `more` chunks if they are free. */
+bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more);
+
+/* Returns a run: into the thread's cache if that stays within `retain_bytes`, else to the OS. */
+void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start, uint32_t chunks,
+		  struct ts_chunk_batch *batch);
+void ts_chunk_flush(struct ts_chunk_batch *batch);
+
+/* Empties a thread's cache. */
+void ts_chunk_cache_drain(struct ts_thread *thread);
+
+/* True if the run reads as zeroes. */
+bool ts_chunk_zeroed(uint32_t start, uint32_t chunks);
+
+#endif

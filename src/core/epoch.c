@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MIT */
+#include "epoch.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "fork.h"
+#include "heap.h"
+#include "label.h"
+#include "lock.h"
+#include "os.h"
+#include "process.h"
+#include "report.h"
+#include "thread.h"
+
+struct ts_table ts_epochs = { .bytes = sizeof(struct ts_epoch), .max = TS_EPOCH_SLOTS };
+
+static uint32_t free_slots; /* slot, 0 = none; under ts_lock_meta */
+
+/* Count in the calling thread's words: an atomic add would cost as much as a domain exit. */
+#define COUNT(name)                                                                                \
+	do {                                                                                       \
+		if (ts_tls.self && !ts_tls.self->ending)                                           \
+			ts_bump_word(&ts_tls.self->stat->w.name, 1);                               \
+		else                                                                               \
+			ts_count(name, 1);                                                         \
+	} while (0)
+
+/* -- slots -------------------------------------------------------------------------------------- */
+
+static struct ts_epoch *row_at(uint32_t slot)
+{
+	return ts_table_at(&ts_epochs, slot);
+}
+
+struct ts_epoch *ts_epoch_find(uint64_t id)
+{
+	uint32_t slot = ts_epoch_slot(id);
+
+	if (slot < TS_EPOCH_SLOTS_RESERVED || slot >= ts_a32_load_acq(&ts_epochs.count)) /* ORD-20 */
+		return NULL;
+	/* ORD-22 acquire: pairs with the store of id in open; the row is complete behind it. */
+	return ts_a64_load_acq(&row_at(slot)->id) == id ? row_at(slot) : NULL;
+}
+
+/* Meta lock held. */
+static int64_t new_slot(void)
+{
+	static struct ts_block_epochs *block;
+	static unsigned used = TS_EPOCHS_PER_BLOCK;
+	int64_t slot = ts_table_grow(&ts_epochs);
+
+	if (slot < 0)
+		return -1;
+	if (used == TS_EPOCHS_PER_BLOCK) {
+		block = ts_block_get(TS_BLOCK_EPOCHS, 1);
+		used = 0;
+	}
+	row_at((uint32_t)slot)->slot = (uint32_t)slot;
+	row_at((uint32_t)slot)->stat = &block->row[used++];
+	return slot;
+}
+
+int ts_epoch_start(void)
+{
+	for (unsigned i = 0; i < TS_EPOCH_SLOTS_RESERVED; i++)
+		if (ts_table_grow(&ts_epochs) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static struct ts_epoch *take_slot(struct ts_thread *thread)
+{
+	int64_t slot;
+
+	if (thread && thread->slot_count)
+		return row_at(thread->slots[--thread->slot_count]);
+	ts_lock(&ts_lock_meta);
+	slot = free_slots;
+	if (slot)
+		free_slots = row_at((uint32_t)slot)->next_free;
+	else
+		slot = new_slot();
+	ts_unlock(&ts_lock_meta);
+	return slot > 0 ? row_at((uint32_t)slot) : NULL;
+}
+
+static void share_slot(uint32_t slot)
+{
+	ts_lock(&ts_lock_meta);
+	row_at(slot)->next_free = free_slots;
+	free_slots = slot;
+	ts_unlock(&ts_lock_meta);
+}
+
+static void return_slot(struct ts_thread *thread, struct ts_epoch *epoch)
+{
+	if (thread && !thread->ending && thread->slot_count < TS_SLOTS_CACHED)
+		thread->slots[thread->slot_count++] = epoch->slot;
+	else
+		share_slot(epoch->slot);
+}
+
+void ts_epoch_return_slots(struct ts_thread *thread)
+{
+	while (thread->slot_count)
+		share_slot(thread->slots[--thread->slot_count]);
+}
+
+/* -- limits ------------------------------------------------------------------------------------- */
+
+static bool charge_one(ts_a64 *charged, uint64_t limit, uint64_t bytes)
+{
+	uint64_t before = ts_a64_add_rlx(charged, bytes);
+
+	if (!limit || before + bytes <= limit)
+		return true;
+	ts_a64_add_rlx(charged, -bytes);
+	return false;
+}
+
+static bool charge_heap(struct tslab_heap *heap, uint64_t bytes)
+{
+	if (charge_one(&heap->charged_bytes, heap->limit_bytes, bytes))
+		return true;
+	/* What this thread keeps for reuse counts too: give it up, once. */
+	if (!ts_tls.self || !ts_tls.self->warm)
+		return false;
+	ts_thread_drop_warm(ts_tls.self);
+	return charge_one(&heap->charged_bytes, heap->limit_bytes, bytes);
+}
+
+bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
+{
+	struct ts_epoch *epoch = lane->epoch;
+	uint64_t limit = ts_a64_load_rlx(&epoch->limit_bytes);
+
+	if (charge_one(&epoch->charged_bytes, limit, bytes)) {
+		if (charge_heap(lane->heap, bytes)) {
+			ts_a64_store_rlx(&epoch->stat->charged_bytes,
+					 ts_a64_load_rlx(&epoch->charged_bytes));
+			return true;
+		}
+		ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
+	}
+	ts_count(fail_exhausted, 1);
+	ts_report("allocation refused: memory limit reached", epoch, 0);
+	errno = ENOMEM;
+	return false;
+}
+
+void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes)
+{
+	struct ts_epoch *epoch = lane->epoch;
+
+	ts_a64_add_rlx(&lane->heap->charged_bytes, -bytes);
+	if (!epoch)
+		return;
+	ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
+	ts_a64_store_rlx(&epoch->stat->charged_bytes, ts_a64_load_rlx(&epoch->charged_bytes));
+}
+
+/* -- open --------------------------------------------------------------------------------------- */
+
+static void show_label(struct ts_epoch *epoch, const char clean[32])
+{
+	uint64_t words[4];
+
+	memcpy(words, clean, sizeof(words));
+	ts_a64_store_rlx(&epoch->stat->label0, words[0]);
+	ts_a64_store_rlx(&epoch->stat->label1, words[1]);
+	ts_a64_store_rlx(&epoch->stat->label2, words[2]);
+	ts_a64_store_rlx(&epoch->stat->label3, words[3]);
+	ts_a64_store_rlx(&epoch->stat->label_id, epoch->label_id);
+}
+
+/* The owner of the slot. The same text as in the slot's last life needs no work. */
+static void set_label(struct ts_epoch *epoch, const char *label)
+{
+	char clean[32];
+
+	if (epoch->label_known && !strncmp(epoch->label_given, label ? label : "", 32))
+		return;
+	strncpy(epoch->label_given, label ? label : "", 32);
+	epoch->label_known = true;
+	ts_label_clean(label, clean);
+	epoch->label_id = ts_label_id(clean);
+	show_label(epoch, clean);
+}
+
+int ts_epoch_relabel(struct ts_epoch *epoch, const char *label)
+{
+	char clean[32];
+
+	ts_label_clean(label, clean);
+	ts_lock(&ts_lock_meta);
+	epoch->label_known = false;
+	epoch->label_id = ts_label_id(clean);
+	show_label(epoch, clean);
+	ts_unlock(&ts_lock_meta);
+	return 0;
+}
+
+void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
+{
+	uint64_t words[4] = { ts_a64_load_rlx(&epoch->stat->label0), ts_a64_load_rlx(&epoch->stat->label1),
+			      ts_a64_load_rlx(&epoch->stat->label2), ts_a64_load_rlx(&epoch->stat->label3) };
+
+	memcpy(label, words, 32);
+	label[31] = '\0';
+}
+
+uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch)
+{
+	uint64_t since = ts_a64_load_rlx(&epoch->stat->open_since_ns);
+	uint64_t now = ts_os_coarse_ns();
+
+	return now > since ? now - since : 0;
+}
+
+static void show_open(struct ts_epoch *epoch, uint64_t id)
+{
+	struct ts_epoch_words *w = epoch->stat;
+
+	ts_a64_store_rlx(&w->heap_id, epoch->heap->id);
+	ts_a64_store_rlx(&w->ring_index, epoch->ring_entry);
+	ts_a64_store_rlx(&w->kind, epoch->is_default);
+	ts_a64_store_rlx(&w->open_since_ns, ts_os_coarse_ns());
+	ts_a64_store_rlx(&w->close_since_ns, 0);
+	ts_a64_store_rlx(&w->limit_bytes, 0);
+	ts_a64_store_rlx(&w->charged_bytes, ts_a64_load_rlx(&epoch->charged_bytes));
+	ts_a64_store_rlx(&w->references, 0);
+	ts_a64_store_rlx(&w->abandoned, 0);
+	ts_a64_store_rlx(&w->state, TS_EPOCH_ACTIVE);
+	/* ORD-21 release: a reader that sees the id sees the rest of the row. */
+	ts_a64_store_rel(&w->id, id);
+}
+
+int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entry, bool is_default,
+		  uint64_t *id)
+{
+	struct ts_thread *thread = ts_tls.self;
+	struct ts_epoch *epoch = take_slot(thread);
+	struct ts_lane *warm;
+
+	if (!epoch)
+		return ts_a32_load_rlx(&ts_epochs.count) == TS_EPOCH_SLOTS ? -EAGAIN : -ENOMEM;
+	epoch->era++;
+	*id = epoch->era << 16 | epoch->slot;
+	epoch->heap = heap;
+	epoch->ring_entry = (uint8_t)ring_entry;
+	epoch->is_default = is_default;
+	ts_a64_store_rlx(&epoch->limit_bytes, 0);
+	ts_a64_store_rlx(&epoch->charged_bytes, 0);
+	ts_a64_store_rlx(&epoch->references, 0);
+	set_label(epoch, label);
+	/* A warm lane joins before the epoch exists for others: that takes no atomic operation. */
+	warm = ts_lane_get_warm(thread, heap);
+	if (warm) {
+		ts_lane_bind(warm, epoch, *id, false);
+		ts_a32_store_rlx(&warm->next_in_epoch, 0);
+		ts_thread_know_lane(thread, *id, warm);
+	}
+	ts_a64_store_rlx(&epoch->lanes, warm ? warm->index + 1 : 0);
+	show_open(epoch, *id);
+	ts_ew_open(&epoch->e, epoch->era, warm ? 2 : 1);
+	/* ORD-22 release: pairs with ts_epoch_find. */
+	ts_a64_store_rel(&epoch->id, *id);
+	COUNT(epochs_opened);
+	return 0;
+}
+
+/* -- lanes of an epoch -------------------------------------------------------------------------- */
+
+static void wait_a_little(unsigned *rounds)
+{
+	if (++*rounds < 64)
+		ts_arch_pause();
+	else
+		sched_yield();
+}
+
+enum take { TOOK, TAKE_OTHER, TAKE_WAIT, TAKE_STALE };
+
+/* Try one lane. On TOOK the epoch was ACTIVE after the take. */
+static enum take try_lane(struct ts_epoch *epoch, uint64_t id, struct ts_lane *lane, uint64_t with)
+{
+	uint64_t e;
+
+	switch (ts_lw_take(&lane->w, ts_lw_tag(ts_epoch_era(id)), with)) {
+	case TS_LW_TAKEN:
+		break;
+	case TS_LW_WAIT:
+		return TAKE_WAIT;
+	case TS_LW_CLOSED:
+		return TAKE_STALE;
+	default:
+		return TAKE_OTHER;
+	}
+	/* The tag was a filter; under HELD the full id is the truth. */
+	if (lane->epoch_id != id) {
+		ts_lane_release(lane);
+		return TAKE_OTHER;
+	}
+	e = ts_a64_load_acq(&epoch->e); /* ORD-10 acquire */
+	if (ts_ew_is(e, ts_epoch_era(id)) && ts_ew_state(e) == TS_EPOCH_ACTIVE)
+		return TOOK;
+	ts_lane_release(lane);
+	return ts_ew_is(e, ts_epoch_era(id)) && ts_ew_state(e) == TS_EPOCH_DISCARDING ? TAKE_WAIT :
+											TAKE_STALE;
+}
+
+/* A parked lane among all lanes of the epoch. The caller has a reference, so the list stays. */
+static enum take walk_lanes(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags,
+			    struct ts_lane **found)
+{
+	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire: the lane behind the link */
+
+	while (link) {
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+
+		if (lane->flags == flags) {
+			enum take took = try_lane(epoch, id, lane, with);
+
+			*found = lane;
+			if (took != TAKE_OTHER)
+				return took;
+		}
+		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+	}
+	return TAKE_OTHER;
+}
+
+/* The caller's reference becomes the lane's. TAKE_WAIT: a discard may have walked past the new lane. */
+static enum take create_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags,
+			     struct ts_lane **found)
+{
+	struct ts_lane *lane = ts_lane_get(ts_tls.self, epoch->heap, flags);
+	uint64_t head;
+
+	if (!lane) {
+		ts_epoch_drop(epoch, 1);
+		ts_count(fail_mapping, 1);
+		errno = ENOMEM;
+		*found = NULL;
+		return TOOK;
+	}
+	ts_lane_bind(lane, epoch, id, true);
+	if (with)
+		ts_a64_or_rlx(&lane->w, with);
+	head = ts_a64_load_rlx(&epoch->lanes);
+	do {
+		ts_a32_store_rel(&lane->next_in_epoch, (uint32_t)head); /* ORD-12 */
+		/* ORD-12 seq_cst: pairs with ORD-13; either the closer sees the lane or we see its state. */
+	} while (!ts_a64_cas_sc(&epoch->lanes, &head, lane->index + 1));
+	*found = lane;
+	switch (ts_ew_state(ts_a64_load_sc(&epoch->e))) { /* ORD-12 */
+	case TS_EPOCH_ACTIVE:
+		return TOOK;
+	case TS_EPOCH_CLOSING:
+		ts_lw_mark_closing(&lane->w);
+		ts_lane_release(lane);
+		return TAKE_STALE;
+	default:
+		ts_lw_die(&lane->w);
+		ts_epoch_drop(epoch, 1);
+		return TAKE_WAIT;
+	}
+}
+
+static enum take find_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags,
+			   struct ts_lane **lane)
+{
+	enum take took;
+
+	switch (ts_ew_ref(&epoch->e, ts_epoch_era(id), TS_IN_ACTIVE)) {
+	case TS_EPOCH_ACTIVE:
+		break;
+	case TS_EPOCH_DISCARDING:
+		return TAKE_WAIT;
+	default:
+		return TAKE_STALE;
+	}
+	if (ts_a64_load_rlx(&epoch->id) != id) {
+		ts_epoch_drop(epoch, 1);
+		return TAKE_STALE;
+	}
+	took = walk_lanes(epoch, id, with, flags, lane);
+	if (took == TAKE_OTHER)
+		return create_lane(epoch, id, with, flags, lane);
+	ts_epoch_drop(epoch, 1);
+	return took;
+}
+
+struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags)
+{
+	struct ts_thread *thread = ts_tls.self;
+	struct ts_lane *lane = thread ? ts_thread_known_lane(thread, id, flags) : NULL;
+	enum take took = lane ? try_lane(epoch, id, lane, with) : TAKE_OTHER;
+	unsigned rounds = 0;
+
+	if (took == TOOK)
+		return lane;
+	ts_fork_check();
+	while (took == TAKE_OTHER || took == TAKE_WAIT) {
+		if (took == TAKE_WAIT)
+			wait_a_little(&rounds);
+		took = find_lane(epoch, id, with, flags, &lane);
+	}
+	if (took == TOOK) {
+		if (lane && thread && !thread->ending)
+			ts_thread_know_lane(thread, id, lane);
+		return lane;
+	}
+	errno = ESTALE;
+	return NULL;
+}
+
+/* -- close and finish --------------------------------------------------------------------------- */
+
+/* Whoever dropped the last reference, alone. */
+static void finish(struct ts_epoch *epoch)
+{
+	struct ts_thread *thread = ts_tls.self;
+	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire */
+
+	ts_a64_store_rlx(&epoch->stat->id, 0);
+	ts_a64_store_rlx(&epoch->stat->state, TS_EPOCH_FREE);
+	ts_a64_store_rlx(&epoch->id, 0);
+	while (link) {
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
+		ts_lane_unbind(lane);
+		ts_lane_put(thread, lane);
+	}
+	ts_ew_finish(&epoch->e, epoch->era);
+	COUNT(epochs_finished);
+	return_slot(thread, epoch);
+}
+
+void ts_epoch_drop(struct ts_epoch *epoch, uint64_t count)
+{
+	if (ts_ew_drop(&epoch->e, count))
+		finish(epoch);
+}
+
+/* CLOSING is set: every lane learns it; those that nobody holds are emptied here. */
+static void close_lanes(struct ts_epoch *epoch)
+{
+	uint64_t link = ts_a64_load_sc(&epoch->lanes); /* ORD-13 */
+
+	ts_a64_store_rlx(&epoch->stat->state, TS_EPOCH_CLOSING);
+	ts_a64_store_rlx(&epoch->stat->close_since_ns, ts_os_coarse_ns());
+	while (link) {
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+		enum ts_lw_result marked = ts_lw_mark_closing(&lane->w);
+
+		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		if (marked == TS_LW_BUSY)
+			ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_gated);
+		if (marked == TS_LW_TAKEN)
+			ts_lane_release(lane);
+	}
+	/* The open reference goes last: until here no lane can serve another era. */
+	ts_epoch_drop(epoch, 1);
+}
+
+int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
+{
+	switch (ts_ew_begin_close(&epoch->e, ts_epoch_era(id))) {
+	case TS_EPOCH_ACTIVE:
+		close_lanes(epoch);
+		break;
+	case TS_EPOCH_DISCARDING:
+		break; /* the discarder finishes, or closes after its roll-back */
+	case TS_EPOCH_CLOSING:
+		return -EALREADY;
+	default:
+		return -ESTALE;
+	}
+	COUNT(epochs_closed);
+	return 0;
+}
+
+/* -- discard ------------------------------------------------------------------------------------ */
+
+/* Hold a lane for the discard. False: a thread is inside. */
+static bool seize(struct ts_lane *lane, uint64_t tag)
+{
+	unsigned rounds = 0;
+
+	for (;;) {
+		uint64_t w;
+
+		switch (ts_lw_take(&lane->w, tag, TS_LW_DISC)) {
+		case TS_LW_BUSY:
+			break;
+		default:
+			return true; /* taken, or dead */
+		}
+		w = ts_a64_load_rlx(&lane->w);
+		if ((w & TS_LW_HELD) && !(w & (TS_LW_TRANSIENT | TS_LW_DEAD)))
+			return false;
+		wait_a_little(&rounds);
+	}
+}
+
+static bool seized(const struct ts_lane *lane)
+{
+	uint64_t w = ts_a64_load_rlx(&lane->w);
+
+	return (w & TS_LW_DISC) && !(w & TS_LW_DEAD);
+}
+
+static int roll_back(struct ts_epoch *epoch, uint64_t end)
+{
+	uint64_t link = ts_a64_load_sc(&epoch->lanes); /* ORD-13 */
+
+	while (link != end) {
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+
+		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		if (seized(lane))
+			ts_lane_release(lane);
+	}
+	if (ts_ew_roll_back_discard(&epoch->e))
+		close_lanes(epoch);
+	ts_count(discards_busy, 1);
+	return -EBUSY;
+}
+
+static void discard_lanes(struct ts_epoch *epoch)
+{
+	uint64_t link = ts_a64_load_sc(&epoch->lanes); /* ORD-13 */
+	uint64_t references = 1;
+
+	ts_ew_commit_discard(&epoch->e);
+	while (link) {
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+
+		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		if (!seized(lane))
+			continue;
+		ts_lane_discard(lane);
+		ts_lw_die(&lane->w);
+		references++;
+	}
+	ts_epoch_drop(epoch, references);
+}
+
+int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
+{
+	uint64_t tag = ts_lw_tag(ts_epoch_era(id));
+	uint64_t link;
+
+	switch (ts_ew_begin_discard(&epoch->e, ts_epoch_era(id))) {
+	case TS_EPOCH_ACTIVE:
+		break;
+	case TS_EPOCH_CLOSING:
+	case TS_EPOCH_DISCARDING:
+		return -EALREADY;
+	default:
+		return -ESTALE;
+	}
+	for (link = ts_a64_load_sc(&epoch->lanes); link;) { /* ORD-13 */
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+
+		if (!seize(lane, tag))
+			return roll_back(epoch, link);
+		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+	}
+	discard_lanes(epoch);
+	COUNT(epochs_discarded);
+	return 0;
+}
+
+/* A closing epoch of a heap that is going: its parked lanes are emptied one by one. */
+static int empty_closing(struct ts_epoch *epoch, uint64_t id)
+{
+	uint64_t tag = ts_lw_tag(ts_epoch_era(id));
+	uint64_t link;
+
+	if (ts_ew_ref(&epoch->e, ts_epoch_era(id), 1u << TS_EPOCH_CLOSING) != TS_EPOCH_CLOSING)
+		return 0;
+	for (link = ts_a64_load_acq(&epoch->lanes); link;) { /* ORD-12 acquire */
+		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
+
+		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		if (ts_lw_take(&lane->w, tag, TS_LW_TRANSIENT) != TS_LW_TAKEN)
+			continue;
+		ts_lane_discard(lane);
+		ts_lane_release(lane);
+	}
+	ts_epoch_drop(epoch, 1);
+	return ts_epoch_find(id) ? -EBUSY : 0;
+}
+
+int ts_epoch_destroy(struct ts_epoch *epoch, uint64_t id)
+{
+	int error = ts_epoch_discard(epoch, id);
+
+	return error == -EALREADY ? empty_closing(epoch, id) : error == -ESTALE ? 0 : error;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * epoch.h: the process-wide table of epochs. A slot is used again and again; its era makes the 64-bit
+ * id, era << 16 | slot, that is never used twice. A slot is opened by the thread that took it from the
+ * free slots and finished by whoever drops the last reference (epochword.h).
+ */
+#ifndef TS_CORE_EPOCH_H
+#define TS_CORE_EPOCH_H
+
+#include <tslab/tslab.h>
+
+#include "epochword.h"
+#include "lane.h"
+
+#define TS_EPOCH_SLOTS 65536u
+#define TS_EPOCH_SLOTS_RESERVED 16u /* ids 0-15 are what tools call the ring's entries */
+
+#define TS_IN_ACTIVE (1u << TS_EPOCH_ACTIVE)
+#define TS_IN_OPEN (1u << TS_EPOCH_ACTIVE | 1u << TS_EPOCH_CLOSING | 1u << TS_EPOCH_DISCARDING)
+
+struct ts_thread;
+
+struct ts_epoch {
+	ts_a64 e;     /* epochword.h */
+	ts_a64 id;    /* 0 while free */
+	ts_a64 lanes; /* index + 1 of the newest lane; linked with ORD-12, unlinked by finish only */
+	struct tslab_heap *heap;
+	struct ts_epoch_words *stat;
+	uint64_t era;
+	ts_a64 charged_bytes;
+	ts_a64 limit_bytes;
+	ts_a64 references;
+	uint32_t slot;
+	uint32_t next_free;
+	uint32_t label_id;
+	uint8_t is_default;
+	uint8_t ring_entry; /* index + 1 */
+	bool label_known;
+	char label_given[32]; /* as the program wrote it: the same text again costs one comparison */
+} __attribute__((aligned(256)));
+
+_Static_assert(sizeof(struct ts_epoch) == 256, "a power of two, for ts_table");
+
+extern struct ts_table ts_epochs;
+
+static inline uint32_t ts_epoch_slot(uint64_t id)
+{
+	return (uint32_t)(id & 0xffff);
+}
+
+static inline uint64_t ts_epoch_era(uint64_t id)
+{
+	return id >> 16;
+}
+
+/* The row of an epoch that is not over yet, or NULL. Checked again where it matters: ts_ew_ref, CAS. */
+struct ts_epoch *ts_epoch_find(uint64_t id);
+
+/* Open an epoch. 0, -EAGAIN, -ENOMEM. `ring_entry`: index + 1, or 0. */
+int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entry, bool is_default,
+		  uint64_t *id);
+int ts_epoch_close(struct ts_epoch *epoch, uint64_t id);
+int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id);
+/* Force, for heap_destroy: nobody may be inside or arrive. -EBUSY if somebody is. */
+int ts_epoch_destroy(struct ts_epoch *epoch, uint64_t id);
+void ts_epoch_drop(struct ts_epoch *epoch, uint64_t count);
+
+/*
+ * A lane of the epoch that the caller then holds, as a scope (`with` 0) or for the length of a call
+ * (TS_LW_TRANSIENT). Sets holder for scopes. NULL with errno ESTALE or ENOMEM.
+ */
+struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags);
+
+/* Charge memory of a lane against the limits of its epoch and heap. False = refused (counted, errno). */
+bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes);
+void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes);
+
+/* Since it was opened. */
+uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch);
+
+/* Label of an epoch, from its shown words. */
+void ts_epoch_label(const struct ts_epoch *epoch, char label[32]);
+int ts_epoch_relabel(struct ts_epoch *epoch, const char *label);
+
+/* The end of a thread: its cached slots go back. */
+void ts_epoch_return_slots(struct ts_thread *thread);
+
+int ts_epoch_start(void);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "label.h"
+
+#include <string.h>
+
+#include <tslab/tslab.h>
+
+#include "lock.h"
+#include "process.h"
+
+static struct ts_block_labels *registry; /* set once, under ts_lock_meta */
+
+/* Length of the UTF-8 sequence at s, and its code point; 0 for an invalid one. */
+static unsigned decode(const unsigned char *s, uint32_t *point)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+
+	if (!length)
+		return 0;
+	*point = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+	for (unsigned i = 1; i < length; i++) {
+		if (s[i] >> 6 != 2)
+			return 0;
+		*point = *point << 6 | (s[i] & 0x3f);
+	}
+	if (*point < least[length] || *point > 0x10ffff || (*point >= 0xd800 && *point < 0xe000))
+		return 0;
+	return length;
+}
+
+static int harmful(uint32_t point)
+{
+	return point < 0x20 || (point >= 0x7f && point < 0xa0) || /* C0, DEL, C1 */
+	       (point >= 0x200e && point <= 0x200f) ||            /* direction marks */
+	       (point >= 0x2028 && point <= 0x202e) ||            /* separators, embeddings */
+	       (point >= 0x2066 && point <= 0x2069);              /* isolates */
+}
+
+void ts_label_clean(const char *given, char clean[32])
+{
+	const unsigned char *s = (const unsigned char *)(given ? given : "");
+	size_t out = 0;
+
+	memset(clean, 0, 32);
+	while (*s && out < TSLAB_LABEL_MAX) {
+		uint32_t point = 0;
+		unsigned length = decode(s, &point);
+
+		if (!length || harmful(point)) {
+			clean[out++] = '?';
+			s += length ? length : 1;
+			continue;
+		}
+		if (out + length > TSLAB_LABEL_MAX)
+			return;
+		memcpy(clean + out, s, length);
+		out += length;
+		s += length;
+	}
+}
+
+static uint32_t find(const char clean[32])
+{
+	uint64_t count = ts_a64_load_acq(&registry->count); /* ORD-20 acquire */
+
+	for (uint32_t id = 1; id < count; id++)
+		if (!memcmp(registry->text[id], clean, 32))
+			return id;
+	return 0;
+}
+
+uint32_t ts_label_id(const char clean[32])
+{
+	uint32_t id = 0;
+
+	if (!clean[0])
+		return 0;
+	if (registry && (id = find(clean)))
+		return id;
+	ts_lock(&ts_lock_meta);
+	if (!registry) {
+		registry = ts_block_get(TS_BLOCK_LABELS, 1);
+		memcpy(registry->text[0], "unlabeled", sizeof("unlabeled"));
+		ts_a64_store_rel(&registry->count, 1); /* ORD-20 release */
+	}
+	id = find(clean);
+	if (!id) {
+		uint64_t count = ts_a64_load_rlx(&registry->count);
+
+		if (count < TS_LABEL_IDS) {
+			id = (uint32_t)count;
+			memcpy(registry->text[id], clean, 32);
+			/* ORD-20 release: pairs with find(); the text is complete before the id exists. */
+			ts_a64_store_rel(&registry->count, count + 1);
+		} else {
+			ts_count(labels_overflowed, 1);
+		}
+	}
+	ts_unlock(&ts_lock_meta);
+	return id;
+}

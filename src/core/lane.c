@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "lane.h"
+
+#include <errno.h>
+
+#include "epoch.h"
+#include "heap.h"
+#include "large.h"
+#include "lock.h"
+#include "process.h"
+#include "report.h"
+#include "slab.h"
+#include "stack.h"
+#include "thread.h"
+
+struct ts_table ts_lanes = { .bytes = TS_LANE_BYTES, .max = 1 << 20 };
+
+#define NO_BIN { NULL, NULL, TS_BIN_NONE_LEFT, NULL }
+struct ts_lane ts_lane_none = {
+	.class_of = { (uintptr_t)ts_sizeclass_gated },
+	.bin = { [0 ... TS_CLASS_COUNT] = NO_BIN },
+	.large = NO_BIN,
+	.w = { TS_LW_RESTING },
+};
+
+static uint32_t resting_lanes; /* index + 1; under ts_lock_meta */
+
+/* -- making, binding and resting ---------------------------------------------------------------- */
+
+static struct ts_lane *new_lane(void)
+{
+	int64_t index = ts_table_grow(&ts_lanes);
+	struct ts_lane *lane;
+
+	if (index < 0)
+		return NULL;
+	lane = ts_lane_at((uint32_t)index);
+	for (unsigned c = 0; c <= TS_CLASS_COUNT; c++)
+		lane->bin[c].bump = TS_BIN_NONE_LEFT;
+	lane->large.bump = TS_BIN_NONE_LEFT;
+	lane->index = (uint32_t)index;
+	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
+	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
+	return lane;
+}
+
+static struct ts_lane *take_warm(struct ts_thread *thread, struct tslab_heap *heap, unsigned flags)
+{
+	uint32_t *link = &thread->warm;
+
+	while (*link) {
+		struct ts_lane *lane = ts_lane_at(*link - 1);
+
+		if (lane->heap == heap && lane->flags == flags) {
+			*link = lane->next_free;
+			thread->warm_count--;
+			ts_thread_retain(thread, -(int64_t)ts_lane_bytes(lane));
+			return lane;
+		}
+		link = &lane->next_free;
+	}
+	return NULL;
+}
+
+struct ts_lane *ts_lane_get_warm(struct ts_thread *thread, struct tslab_heap *heap)
+{
+	return thread && thread->warm ? take_warm(thread, heap, 0) : NULL;
+}
+
+struct ts_lane *ts_lane_get(struct ts_thread *thread, struct tslab_heap *heap, unsigned flags)
+{
+	struct ts_lane *lane = thread ? take_warm(thread, heap, flags) : NULL;
+
+	if (lane)
+		return lane;
+	ts_lock(&ts_lock_meta);
+	if (resting_lanes) {
+		lane = ts_lane_at(resting_lanes - 1);
+		resting_lanes = lane->next_free;
+	} else {
+		lane = new_lane();
+	}
+	ts_unlock(&ts_lock_meta);
+	if (lane) {
+		lane->flags = (uint8_t)flags;
+		lane->heap = heap;
+	}
+	return lane;
+}
+
+void ts_lane_put(struct ts_thread *thread, struct ts_lane *lane)
+{
+	uint64_t bytes = ts_lane_bytes(lane);
+
+	if (thread && !thread->ending && thread->warm_count < TS_WARM_LANES &&
+	    thread->retained_bytes + bytes <= lane->heap->retain_bytes) {
+		lane->next_free = thread->warm;
+		thread->warm = lane->index + 1;
+		thread->warm_count++;
+		ts_thread_retain(thread, (int64_t)bytes);
+		return;
+	}
+	ts_lane_strip(lane);
+	ts_lock(&ts_lock_meta);
+	lane->next_free = resting_lanes;
+	resting_lanes = lane->index + 1;
+	ts_unlock(&ts_lock_meta);
+}
+
+/* The lane's place in the shown tables changes: readers see an odd sequence meanwhile. */
+static void show_identity(struct ts_lane *lane, uint64_t epoch_id)
+{
+	struct ts_block_lane *stat = lane->stat;
+
+	ts_bump_word(&stat->head.seq, 1);
+	ts_a64_store_rel(&stat->w.epoch_id, epoch_id); /* ORD-21 */
+	ts_a64_store_rlx(&stat->w.enters_base, ts_a64_load_rlx(&stat->w.enters));
+	ts_a64_store_rlx(&stat->w.exits, ts_a64_load_rlx(&stat->w.enters));
+	ts_a64_store_rlx(&stat->w.flags, lane->flags);
+	/* ORD-21 release: pairs with the reader's acquire of seq before it believes epoch_id. */
+	ts_a64_store_rel(&stat->head.seq, ts_a64_load_rlx(&stat->head.seq) + 1);
+}
+
+void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, bool held)
+{
+	uint64_t bytes = ts_lane_bytes(lane);
+
+	lane->epoch = epoch;
+	lane->epoch_id = id;
+	lane->depth = 0;
+	lane->settled = TS_NOT_SETTLED;
+	ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_of);
+	ts_a64_store_rlx(&lane->holder, 0);
+	/* The heap has been charged all the time; a parked lane binds before the epoch is published. */
+	if (held && bytes)
+		ts_a64_add_rlx(&epoch->charged_bytes, bytes);
+	else if (bytes)
+		ts_a64_store_rlx(&epoch->charged_bytes, bytes);
+	show_identity(lane, id);
+	while (ts_lw_bind(&lane->w, ts_lw_tag(ts_epoch_era(id)), held ? TS_LW_HELD : 0) ==
+	       TS_LW_DRAIN)
+		ts_lane_drain(lane);
+}
+
+void ts_lane_unbind(struct ts_lane *lane)
+{
+	lane->epoch = NULL;
+	show_identity(lane, 0);
+}
+
+uint64_t ts_lane_bytes(const struct ts_lane *lane)
+{
+	return (uint64_t)lane->chunk_count * TS_CHUNK_BYTES;
+}
+
+/* -- allocation, slow path ---------------------------------------------------------------------- */
+
+static bool refill(struct ts_lane *lane, unsigned c)
+{
+	struct ts_bin *bin = &lane->bin[c];
+	uint32_t next;
+
+	if (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) {
+		ts_lane_drain(lane);
+		if (bin->head)
+			return true;
+	}
+	if (ts_stack_below(lane, bin, c))
+		return true;
+	next = lane->slab[c] ? ts_range.chain[lane->slab[c]] : 0;
+	if (!next)
+		next = ts_slab_new(lane, c);
+	if (!next)
+		return false;
+	ts_slab_carve(lane, c, next);
+	return true;
+}
+
+void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
+{
+	void *p = ts_bin_alloc(lane, &lane->bin[c], c);
+
+	if (p)
+		return p;
+	ts_bump_word(&lane->stat->w.slow_hits, 1);
+	while (!p && refill(lane, c))
+		p = ts_bin_alloc(lane, &lane->bin[c], c);
+	return p;
+}
+
+/* -- free --------------------------------------------------------------------------------------- */
+
+bool ts_lane_refuse(struct ts_lane *lane, uint64_t t)
+{
+	bool start = ts_slot_carved(t) && ts_slab_is_slot_start(t);
+
+	if (start) {
+		ts_count(refused_double, 1);
+		ts_report("double free", lane->epoch, (uintptr_t)ts_range_address(t));
+	} else {
+		ts_count(refused_wild, 1);
+		ts_report("free of a pointer that is no object's start", lane->epoch,
+			  (uintptr_t)ts_range_address(t));
+	}
+	return false;
+}
+
+bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
+{
+	struct ts_node *node = &ts_range.nodes[t >> 6];
+	uint64_t bit = (uint64_t)1 << (t & 63);
+	uint64_t local = ts_a64_load_rlx(&node->local);
+
+	/* ORD-9 relaxed: own writes are seen by coherence; a bit set by somebody else is a second free. */
+	if (((local | ts_a64_load_rlx(&node->remote)) & bit) || !ts_slot_carved(t))
+		return ts_lane_refuse(lane, t);
+	ts_a64_store_rlx(&node->local, local | bit);
+	if (bin == &lane->large) {
+		ts_large_release(lane, t);
+		return true;
+	}
+	ts_count_free(lane, ts_lane_class(lane, bin), 1);
+	ts_stack_push(lane, bin, ts_range_address(t));
+	if (lane->listed_bytes > lane->trim_at_bytes)
+		ts_lane_trim(lane);
+	return true;
+}
+
+bool ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin)
+{
+	uint32_t index = (uint32_t)(t >> 6);
+	struct ts_node *node = &ts_range.nodes[index];
+	uint32_t retries = 0;
+	uint64_t old = ts_node_free(node, mask);
+
+	if (old) {
+		if (unpin && ts_lw_unpin(&lane->w) == TS_LW_TAKEN)
+			ts_lane_release(lane);
+		return !(old & mask);
+	}
+	/* The turner: the chunk stays where it is from here on, so the header names the right lane. */
+	lane = ts_lane_of_bin((struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]));
+	if (ts_lw_push_or_take(&lane->w, &ts_range.links[index], index, unpin, &retries) ==
+	    TS_LW_TAKEN) {
+		ts_lane_collect(lane, index);
+		ts_lane_release(lane);
+	}
+	if (retries)
+		ts_count(pushes_retried, retries);
+	return true;
+}
+
+/* One slot that another thread freed. False: it was free already. */
+static bool collect_slot(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
+{
+	struct ts_node *node = &ts_range.nodes[t >> 6];
+	uint64_t bit = (uint64_t)1 << (t & 63);
+	uint64_t local = ts_a64_load_rlx(&node->local);
+
+	if ((local & bit) || !ts_slot_carved(t))
+		return ts_lane_refuse(lane, t);
+	ts_a64_store_rlx(&node->local, local | bit);
+	if (bin == &lane->large) {
+		ts_large_release(lane, t);
+		return true;
+	}
+	ts_count_free(lane, ts_lane_class(lane, bin), 1);
+	if (!lane->settled)
+		ts_stack_push(lane, bin, ts_range_address(t));
+	return true;
+}
+
+void ts_lane_collect(struct ts_lane *lane, uint32_t index)
+{
+	struct ts_chunk *chunk = &ts_range.chunks[index / TS_CHUNK_NODES];
+	uint64_t bits = ts_node_collect(&ts_range.nodes[index]);
+	uint64_t first = (uint64_t)index << 6;
+	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[first >> 9]);
+	uint32_t collected = 0;
+
+	if (bin == &lane->large && (bits & 1)) {
+		collected = collect_slot(lane, bin, first);
+	} else {
+		for (uint64_t rest = bits; rest; rest &= rest - 1)
+			collected += collect_slot(lane, bin, first + (uint64_t)__builtin_ctzll(rest));
+		if (lane->settled == TS_SETTLED_LIVE) {
+			chunk->live -= collected;
+			ts_slab_return_if_empty(lane, index / TS_CHUNK_NODES);
+		}
+	}
+	ts_bump_word(&lane->stat->w.collected, collected);
+}
+
+void ts_lane_drain(struct ts_lane *lane)
+{
+	uint32_t index = ts_lw_take_queue(&lane->w);
+
+	while (index) {
+		/* The link first: once the remote word is clear, the next freer overwrites it. */
+		uint32_t next = ts_a32_load_rlx(&ts_range.links[index]);
+
+		ts_lane_collect(lane, index);
+		index = next;
+	}
+}
+
+/* -- closing ------------------------------------------------------------------------------------ */
+
+bool ts_lane_all_freed(const struct ts_lane *lane)
+{
+	const struct ts_class_words *cls = lane->stat->cls;
+
+	if (lane->larges)
+		return false;
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(rest);
+
+		if (ts_a64_load_rlx(&cls[c].allocs) != ts_a64_load_rlx(&cls[c].frees))
+			return false;
+	}
+	return true;
+}
+
+/* CLOSING was seen: nothing is allocated here any more. What is empty goes back now. */
+static void settle(struct ts_lane *lane)
+{
+	struct ts_chunk_batch batch = { 0, 0 };
+	uint32_t next;
+
+	ts_lane_drain(lane);
+	if (ts_lane_all_freed(lane)) {
+		lane->settled = TS_SETTLED_EMPTY;
+		return;
+	}
+	lane->settled = TS_SETTLED_LIVE;
+	ts_slab_forget_bins(lane);
+	for (uint32_t chunk = lane->chunks; chunk; chunk = next) {
+		next = ts_range.chunks[chunk].next;
+		ts_range.chunks[chunk].live = ts_slab_count_live(chunk);
+		if (!ts_range.chunks[chunk].live)
+			ts_slab_return(lane, chunk, &batch);
+	}
+	ts_chunk_flush(&batch);
+}
+
+void ts_lane_release(struct ts_lane *lane)
+{
+	struct ts_epoch *epoch = lane->epoch;
+
+	for (;;) {
+		bool empty = lane->settled == TS_SETTLED_EMPTY ||
+			     (!lane->chunk_count && !lane->larges);
+
+		switch (ts_lw_give_back(&lane->w, empty, lane->settled)) {
+		case TS_LW_DRAIN:
+			ts_lane_drain(lane);
+			break;
+		case TS_LW_SETTLE:
+			settle(lane);
+			break;
+		case TS_LW_DIED:
+			ts_epoch_drop(epoch, 1);
+			return;
+		default:
+			return;
+		}
+	}
+}
+
+/* -- discard and return ------------------------------------------------------------------------- */
+
+void ts_lane_discard(struct ts_lane *lane)
+{
+	ts_lane_drain(lane);
+	while (lane->larges) {
+		uint64_t t = (uint64_t)lane->larges * TS_CHUNK_GRANULES;
+
+		ts_a64_store_rlx(&ts_range.nodes[t >> 6].local, UINT64_MAX);
+		ts_large_release(lane, t);
+	}
+	if (lane->settled == TS_SETTLED_LIVE) {
+		/* Bins were given up at close: only the chunks are left. */
+		for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
+			ts_a64_store_rel(&lane->stat->cls[c].frees, /* ORD-18 */
+					 ts_a64_load_rlx(&lane->stat->cls[c].allocs));
+		ts_lane_strip(lane);
+		return;
+	}
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
+		ts_slab_rewind(lane, (unsigned)__builtin_ctzll(rest));
+	lane->unlisted = false;
+	if (lane->flags & TS_LANE_HANDLES)
+		for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next)
+			ts_slab_outdate_handles(chunk);
+}
+
+void ts_lane_strip(struct ts_lane *lane)
+{
+	struct ts_chunk_batch batch = { 0, 0 };
+
+	if (!lane->chunks)
+		return;
+	lane->settled = TS_SETTLED_EMPTY;
+	ts_slab_forget_bins(lane);
+	while (lane->chunks) {
+		uint32_t chunk = lane->chunks;
+
+		ts_slab_kill_slots(chunk);
+		while (!ts_slab_return(lane, chunk, &batch)) {
+			/* A stray free has turned a node and is about to push it. */
+			ts_lane_drain(lane);
+			ts_arch_pause();
+		}
+	}
+	ts_chunk_flush(&batch);
+}

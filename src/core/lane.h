@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lane.h: the memory of one epoch in one thread.
+ *
+ * A lane owns whole chunks. Each of its classes has a bin: a stack of free slots (head word + array
+ * outside the objects) and a bump pointer. The truth about a slot is its bit in ts_node.local; the
+ * stack is a cache of it, exact because a slot whose bit says "free" is refused before it is pushed.
+ * Only the thread that has HELD in the lane word touches anything here but the word and the links.
+ *
+ * The stack of a bin is a chain of 512-byte blocks. Word 0 of a block is the block below it; entries
+ * follow. `top` is the place of the next push, `head` the newest slot. A `top` that is a multiple of
+ * 512 means "block full, or none yet"; a NULL `head` means "look below".
+ */
+#ifndef TS_CORE_LANE_H
+#define TS_CORE_LANE_H
+
+#include "chunk.h"
+
+struct tslab_heap;
+struct ts_thread;
+struct ts_epoch;
+
+#define TS_LANE_BYTES 2048u
+#define TS_STACK_BLOCK_BYTES 512u
+#define TS_STACK_BLOCK_WORDS (TS_STACK_BLOCK_BYTES / sizeof(void *))
+
+struct ts_bin {
+	char *head; /* newest free slot, NULL = none in this block */
+	char **top;
+	char *bump; /* next slot to carve; above `last` = none left */
+	char *last; /* last slot of the slab being carved */
+};
+
+#define TS_BIN_NONE_LEFT ((char *)1)
+
+enum { TS_LANE_HANDLES = 1 }; /* flags */
+
+/* Progress of closing, once the holder has seen CLOSING. */
+enum { TS_NOT_SETTLED, TS_SETTLED_LIVE, TS_SETTLED_EMPTY };
+
+struct ts_lane {
+	/* read by the fast paths; class_of is swapped for the gated table by a closer */
+	ts_a64 class_of; /* const uint8_t * */
+	struct ts_block_lane *stat;
+	/* holder only */
+	struct ts_bin bin[TS_CLASS_COUNT + 1]; /* the last is the gate: always empty */
+	struct ts_bin large;                   /* marks units of large objects; has no slots */
+	uint32_t first_slab[TS_CLASS_COUNT];   /* first unit of the oldest slab; 0 = class unused */
+	uint32_t slab[TS_CLASS_COUNT];         /* the one being carved */
+	uint64_t classes;                      /* bit = class has slabs */
+	uint64_t listed_bytes;                 /* on the stacks, by whole blocks */
+	uint64_t trim_at_bytes;                /* look for empty chunks when listed_bytes passes this */
+	uint32_t chunks;                       /* list of slab chunks */
+	uint32_t chunk_count;
+	uint32_t filling;                      /* chunk that new slabs come from */
+	uint32_t larges;                       /* list of first chunks of large objects */
+	uint32_t large_chunks;
+	uint32_t depth;                        /* scopes of the holder */
+	uint8_t settled;                       /* TS_SETTLED_*: only collect and give back follow */
+	bool unlisted;                         /* free slots exist that no stack knows */
+	uint8_t flags;                         /* TS_LANE_HANDLES */
+	/* const while bound */
+	uint32_t index;
+	uint64_t epoch_id;
+	struct ts_epoch *epoch;
+	struct tslab_heap *heap;
+	ts_a32 next_in_epoch; /* index + 1 */
+	uint32_t next_free;   /* index + 1: warm list of a thread, or the pool of resting lanes */
+	/* any thread */
+	ts_a64 holder; /* ts_thread.id of the scope's thread; 0 = none, or TRANSIENT */
+	ts_a64 w __attribute__((aligned(64)));
+} __attribute__((aligned(TS_LANE_BYTES)));
+
+_Static_assert(sizeof(struct ts_lane) == TS_LANE_BYTES, "a lane is found from a bin by a mask");
+
+extern struct ts_table ts_lanes;
+/* What a thread without a lane points at: every class empty, owns nothing. */
+extern struct ts_lane ts_lane_none;
+
+static inline struct ts_lane *ts_lane_of_bin(const struct ts_bin *bin)
+{
+	return (struct ts_lane *)((uintptr_t)bin & ~(uintptr_t)(TS_LANE_BYTES - 1));
+}
+
+static inline struct ts_lane *ts_lane_at(uint32_t index)
+{
+	return ts_table_at(&ts_lanes, index);
+}
+
+static inline unsigned ts_lane_class(const struct ts_lane *lane, const struct ts_bin *bin)
+{
+	return (unsigned)(bin - lane->bin);
+}
+
+/* Single-writer counters: the holder's plain add, made of relaxed accesses for the readers outside. */
+static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
+{
+	ts_a64_store_rlx(word, ts_a64_load_rlx(word) + amount);
+}
+
+/*
+ * ORD-18 release: pairs with the reader that loads frees first, with acquire; else it could see a free
+ * and not the allocation before it, and live would be negative.
+ */
+static inline void ts_count_free(struct ts_lane *lane, unsigned c, uint64_t count)
+{
+	ts_a64 *frees = &lane->stat->cls[c].frees;
+
+	ts_a64_store_rel(frees, ts_a64_load_rlx(frees) + count); /* ORD-18 */
+}
+
+static inline void ts_count_alloc(struct ts_lane *lane, unsigned c)
+{
+	ts_bump_word(&lane->stat->cls[c].allocs, 1);
+}
+
+/* Slot t becomes live: its local bit is cleared before the pointer leaves. */
+static inline void ts_slot_take(uint64_t t)
+{
+	ts_a64 *local = &ts_range.nodes[t >> 6].local;
+
+	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~((uint64_t)1 << (t & 63)));
+}
+
+/* The newest free slot, or a fresh one of the slab being carved; NULL: the slow path decides. */
+static inline void *ts_bin_alloc(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+{
+	char *p = bin->head;
+
+	if (__builtin_expect(p != NULL, 1)) {
+		char **top = bin->top - 1;
+
+		bin->head = *top;
+		bin->top = top;
+		ts_slot_take((uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT);
+	} else {
+		uint64_t t;
+
+		p = bin->bump;
+		if (__builtin_expect(p > bin->last, 0))
+			return NULL;
+		bin->bump = p + ts_sizeclasses[c].bytes;
+		t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
+		ts_a32_store_rlx(&ts_range.carved[t >> 9], (uint32_t)t + 1);
+	}
+	ts_count_alloc(lane, c);
+	return p;
+}
+
+/* A resting lane of the thread's own that still has its chunks; NULL if there is none. */
+struct ts_lane *ts_lane_get_warm(struct ts_thread *thread, struct tslab_heap *heap);
+/* A resting lane: a warm one, one from the pool, or a new one. NULL = no memory. */
+struct ts_lane *ts_lane_get(struct ts_thread *thread, struct tslab_heap *heap, unsigned flags);
+/* A resting lane that nobody needs now: kept warm within the heap's retain_bytes, else stripped. */
+void ts_lane_put(struct ts_thread *thread, struct ts_lane *lane);
+
+/* Bind a resting lane to an epoch, held by the caller or parked. */
+void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, bool held);
+/* Finisher: the lane belongs to no epoch any more. */
+void ts_lane_unbind(struct ts_lane *lane);
+
+/* Holder: allocate a slot of class c. NULL with errno set. */
+void *ts_lane_alloc(struct ts_lane *lane, unsigned c);
+/* Holder: free slot t of one of its bins. Every check included; false = refused and counted. */
+bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t);
+/*
+ * Free by a thread that does not hold the lane: the slots `mask` of t's node, looked at before.
+ * `unpin` is 0 or TS_LW_PIN. False = at least one was freed already.
+ */
+bool ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin);
+/* Holder: collect what other threads freed. */
+void ts_lane_drain(struct ts_lane *lane);
+/* Holder, of a node that it popped or turned itself. */
+void ts_lane_collect(struct ts_lane *lane, uint32_t node);
+/* Holder: no object is live. */
+bool ts_lane_all_freed(const struct ts_lane *lane);
+/* Holder: undo everything that was allocated; the chunks stay. */
+void ts_lane_discard(struct ts_lane *lane);
+/* Holder, nothing live: give back all chunks. */
+void ts_lane_strip(struct ts_lane *lane);
+/* Holder: look for chunks that became empty and give them back. */
+void ts_lane_trim(struct ts_lane *lane);
+/* Leave a lane that this thread holds. The lane may serve another epoch afterwards. */
+void ts_lane_release(struct ts_lane *lane);
+/* Memory in slab chunks. */
+uint64_t ts_lane_bytes(const struct ts_lane *lane);
+/* Count and report why slot t cannot be freed. Always false. */
+bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
+
+/* Is t the start of a slot that was handed out and not given back? A look, without ownership. */
+static inline bool ts_slot_carved(uint64_t t)
+{
+	return (uint32_t)t < ts_a32_load_rlx(&ts_range.carved[t >> 9]);
+}
+
+#endif

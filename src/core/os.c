@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "os.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "arch.h"
+#include "process.h"
+#include "sys.h"
+
+static ts_a64 page_bytes_once;
+static ts_a64 boot_offset_ns;
+
+size_t ts_os_page_bytes(void)
+{
+	uint64_t page_bytes = ts_a64_load_rlx(&page_bytes_once);
+
+	if (!page_bytes) {
+		page_bytes = ts_sys_page_bytes();
+		ts_a64_store_rlx(&page_bytes_once, page_bytes);
+	}
+	return page_bytes;
+}
+
+void *ts_os_reserve(size_t bytes, size_t align)
+{
+	void *addr;
+	uintptr_t start;
+	int error = ts_sys_reserve(bytes + align, &addr);
+
+	if (error) {
+		ts_count(commit_failures, 1);
+		return NULL;
+	}
+	/* The slack stays reserved: giving it back would cost two calls and gain address space only. */
+	start = ((uintptr_t)addr + align - 1) & ~(uintptr_t)(align - 1);
+	return (void *)start;
+}
+
+void ts_os_release(void *addr, size_t bytes)
+{
+	if (ts_sys_unmap(addr, bytes))
+		ts_os_purge(addr, bytes);
+}
+
+int ts_os_commit(void *addr, size_t bytes)
+{
+	size_t page_bytes = ts_os_page_bytes();
+	uintptr_t start = ts_arch_page_down((uintptr_t)addr, page_bytes);
+	uintptr_t end = ts_arch_page_up((uintptr_t)addr + bytes, page_bytes);
+
+	if (ts_sys_commit((void *)start, end - start)) {
+		ts_count(commit_failures, 1);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+size_t ts_os_purge(void *addr, size_t bytes)
+{
+	size_t page_bytes = ts_os_page_bytes();
+	uintptr_t start = ts_arch_page_up((uintptr_t)addr, page_bytes);
+	uintptr_t end = ts_arch_page_down((uintptr_t)addr + bytes, page_bytes);
+	int error;
+
+	if (end <= start)
+		return 0;
+	ts_count(purge_calls, 1);
+	ts_count(purge_bytes, end - start);
+	error = ts_sys_purge((void *)start, end - start);
+	if (error) {
+		ts_count(purge_failures, 1);
+		ts_a64_store_rlx(&ts_process()->purge_last_errno, (uint64_t)-error);
+		return 0;
+	}
+	return end - start;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t ts_os_coarse_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC_COARSE) + ts_a64_load_rlx(&boot_offset_ns);
+}
+
+void ts_os_clock_sync(void)
+{
+	uint64_t boot = clock_ns(CLOCK_BOOTTIME);
+	uint64_t mono = clock_ns(CLOCK_MONOTONIC);
+
+	ts_a64_store_rlx(&boot_offset_ns, boot > mono ? boot - mono : 0);
+	ts_a64_store_rlx(&ts_process()->boot_offset_ns, boot > mono ? boot - mono : 0);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h: memory and time from the operating system, with the rules that keep neighbours safe.
+ *
+ * Every purge is shrunk inward to the run-time page; every commit is widened outward inside its
+ * reservation. Failures are counted here, once, by the result of the call. Nothing loops on EAGAIN.
+ */
+#ifndef TS_CORE_OS_H
+#define TS_CORE_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Page size of the running kernel, read once. */
+size_t ts_os_page_bytes(void);
+
+/* Address space aligned to `align` (a power of two). NULL if refused. */
+void *ts_os_reserve(size_t bytes, size_t align);
+void ts_os_release(void *addr, size_t bytes);
+
+/* 0 or -ENOMEM (whatever the reason). */
+int ts_os_commit(void *addr, size_t bytes);
+
+/* Give back the whole pages inside the range. Returns the bytes given back; 0 if the OS refused. */
+size_t ts_os_purge(void *addr, size_t bytes);
+
+/* CLOCK_MONOTONIC_COARSE plus the boot offset: nanoseconds since boot, 1-4 ms steps, no system call. */
+uint64_t ts_os_coarse_ns(void);
+/* Look at the boot offset again (it grows while the machine sleeps). Cold paths only. */
+void ts_os_clock_sync(void);
+
+#endif

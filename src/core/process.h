@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* process.h: the counters of the whole process, for slow paths of any thread. */
+#ifndef TS_CORE_PROCESS_H
+#define TS_CORE_PROCESS_H
+
+#include "blocks.h"
+
+/* Never NULL: a private page serves until the block source is asked. */
+struct ts_process_words *ts_process(void);
+
+/* Relaxed: a sum that nothing is ordered by. */
+#define ts_count(name, amount) ((void)ts_a64_add_rlx(&ts_process()->name, (uint64_t)(amount)))
+
+
+/* Once, when the range is made: the counters move to a block of the source. */
+void ts_process_start(void);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * range.h: the one reserved address range that all heaps share, and the flat arrays that describe it.
+ *
+ * An address of ours is turned into a granule index t = (p - base) / 16 by one subtraction and one
+ * rotation, which also sends every foreign and every misaligned address out of range. All metadata is
+ * found from t by shifts; it lies outside the objects, is never purged and never moves, so any index
+ * below ts_range.granules may be read at any time.
+ *
+ *   t >> 9   unit (8 KiB)     headers: address of the owner's bin, 0 = no slab
+ *                             carved:  1 + newest granule handed out by bump, low 32 bits
+ *                             chain:   next slab of the same class and lane (first units only)
+ *   t >> 6   node (1 KiB)     nodes, links (laneword.h)
+ *   t >> 12  chunk (64 KiB)   chunks
+ *
+ * The arrays start at unrelated page and line offsets: where they are a bare power of two apart, hot
+ * words of different arrays evict each other.
+ */
+#ifndef TS_CORE_RANGE_H
+#define TS_CORE_RANGE_H
+
+#include "laneword.h"
+#include "sizeclass.h"
+
+#define TS_CHUNK_SHIFT 16
+#define TS_CHUNK_BYTES 65536u
+#define TS_CHUNK_UNITS 8u
+#define TS_CHUNK_GRANULES 4096u
+#define TS_CHUNK_NODES 64u
+#define TS_SEGMENT_BYTES ((uint64_t)4 << 20)
+#define TS_SEGMENT_CHUNKS 64u
+
+enum ts_chunk_state {
+	TS_CHUNK_FREE = 0,  /* in the pool, or never used */
+	TS_CHUNK_CACHED,    /* in a thread's cache */
+	TS_CHUNK_SLABS,     /* units of one lane */
+	TS_CHUNK_LARGE,     /* first chunk of an object above 32 KiB */
+	TS_CHUNK_LARGE_TAIL /* the others */
+};
+
+struct ts_chunk {
+	ts_a32 lane;            /* index + 1; 0 = none. Holder; read by handle frees */
+	ts_a32 gen_base;        /* added to each slot's generation; rises when handles must go stale */
+	ts_a64 gens;            /* ts_a32[4096], slot generations; 0 = no handle was ever issued here */
+	uint32_t next;          /* in the lane's list; 0 = end */
+	uint32_t prev;
+	uint32_t live;          /* settled lanes only: live slots */
+	uint32_t run_chunks;    /* TS_CHUNK_LARGE */
+	uint64_t large_bytes;   /* TS_CHUNK_LARGE: bytes asked for */
+	uint8_t state;          /* enum ts_chunk_state */
+	uint8_t units_used;
+	uint8_t handles_issued; /* since gen_base rose last */
+	uint8_t empty;          /* trim's mark */
+	uint8_t dirty;          /* may hold old bytes; 0 = reads as zeroes */
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct ts_chunk) == 64, "chunks are indexed by a shift");
+
+struct ts_range {
+	char *base;
+	ts_a64 granules; /* end of what is committed; 0 until the range exists */
+	struct ts_node *nodes;
+	ts_a64 *headers;
+	ts_a32 *carved;
+	ts_a32 *links;
+	uint32_t *chain;
+	struct ts_chunk *chunks;
+	uint64_t chunk_count;
+};
+
+extern struct ts_range ts_range;
+
+/* Granule index of an address; >= ts_range.granules for what is not an object start of ours. */
+static inline uint64_t ts_range_granule(const void *p)
+{
+	uint64_t offset = (uint64_t)((const char *)p - ts_range.base);
+
+	return offset >> TS_GRANULE_SHIFT | offset << (64 - TS_GRANULE_SHIFT);
+}
+
+static inline void *ts_range_address(uint64_t t)
+{
+	return ts_range.base + (t << TS_GRANULE_SHIFT);
+}
+
+static inline void *ts_chunk_address(uint64_t chunk)
+{
+	return ts_range.base + (chunk << TS_CHUNK_SHIFT);
+}
+
+/* Reserves the range. 0 or -ENOMEM, then ts_range.granules stays 0. */
+int ts_range_start(void);
+
+/* Makes chunks [0, end_chunk) and their metadata writable. Pool lock held. 0 or -ENOMEM. */
+int ts_range_commit(uint64_t end_chunk);
+
+/*
+ * An array of type-stable records: address space for `max`, memory as it grows. `bytes` is a power of
+ * two. ts_table_grow: meta lock held; index of a fresh zeroed record, or -1.
+ */
+struct ts_table {
+	char *records;
+	uint32_t bytes;
+	uint32_t max;
+	ts_a32 count;
+	size_t committed_bytes;
+};
+
+int64_t ts_table_grow(struct ts_table *table);
+
+static inline void *ts_table_at(const struct ts_table *table, uint32_t index)
+{
+	return table->records + (size_t)index * table->bytes;
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "os.h"
+#include "site.h"
+#include "thread.h"
+
+#define LINE_EVERY_NS 100000000u
+
+static ts_a64 next_line_ns;
+static ts_a64 left_out;
+
+/* One caller in 100 ms wins; the others are counted. */
+static bool may_print(void)
+{
+	uint64_t now = ts_os_coarse_ns();
+	uint64_t due = ts_a64_load_rlx(&next_line_ns);
+
+	if (now >= due && ts_a64_cas_rlx(&next_line_ns, &due, now + LINE_EVERY_NS))
+		return true;
+	ts_a64_add_rlx(&left_out, 1);
+	return false;
+}
+
+static bool fatal(void)
+{
+	const char *policy = getenv("TSLAB_ON_ERROR");
+
+	return policy && !strcmp(policy, "abort");
+}
+
+static void print(const char *what, const struct ts_epoch *epoch, uint64_t address)
+{
+	uint64_t quiet = ts_a64_xchg_acq(&left_out, 0); /* ORD-23: a counter, any order would do */
+	char label[32] = "";
+	char where[96] = "";
+	char line[320];
+	int length;
+
+	if (epoch) {
+		ts_epoch_label(epoch, label);
+		snprintf(where, sizeof(where), " heap=%s epoch=%llu label=\"%s\"", epoch->heap->name,
+			 (unsigned long long)epoch->slot, label);
+	}
+	length = snprintf(line, sizeof(line), "tslab: %s:%s", what, where);
+	if (address && length < (int)sizeof(line))
+		length += snprintf(line + length, sizeof(line) - (size_t)length, " address=0x%llx",
+				   (unsigned long long)address);
+	if (quiet && length < (int)sizeof(line))
+		length += snprintf(line + length, sizeof(line) - (size_t)length, " (%llu like it left out)",
+				   (unsigned long long)quiet);
+	if (length > (int)sizeof(line) - 2)
+		length = sizeof(line) - 2;
+	line[length++] = '\n';
+	if (write(STDERR_FILENO, line, (size_t)length) < 0)
+		return; /* nobody listens; the counter has it */
+}
+
+void ts_report(const char *what, const struct ts_epoch *epoch, uint64_t address)
+{
+	int saved = errno;
+	bool die = fatal();
+
+	if (die || may_print())
+		print(what, epoch, address);
+	if (die)
+		abort();
+	errno = saved;
+}
+
+/* The open scopes are read from what the threads show; nothing is locked. */
+void ts_report_busy(const struct ts_epoch *epoch, uint64_t id)
+{
+	uint32_t count = ts_a32_load_acq(&ts_threads.count); /* ORD-20 acquire */
+	char what[160] = "discard refused: a thread is inside";
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct ts_thread *thread = ts_table_at(&ts_threads, i);
+
+		for (unsigned s = 0; thread->stat && s < TS_SCOPES_SHOWN; s++) {
+			char site[96];
+
+			if (ts_a64_load_acq(&thread->stat->scope[s].epoch_id) != id) /* ORD-21 */
+				continue;
+			ts_site_describe((uint32_t)ts_a64_load_rlx(&thread->stat->scope[s].site), site,
+					 sizeof(site));
+			snprintf(what, sizeof(what), "discard refused: thread %llu entered at %s",
+				 (unsigned long long)ts_a64_load_rlx(&thread->stat->w.tid), site);
+			break;
+		}
+	}
+	ts_report(what, epoch, 0);
+}

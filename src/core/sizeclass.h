@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sizeclass.h: sizes up to 32 KiB in 40 classes. A class index is a stable id, not an order: 0-7 are
+ * the sizes that tools know from the start of the project, the others are appended. A slab of a class
+ * is one 8 KiB unit or a run of up to 5, so that at most an eighth of it is waste.
+ */
+#ifndef TS_CORE_SIZECLASS_H
+#define TS_CORE_SIZECLASS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "blocks.h"
+
+#define TS_GRANULE_SHIFT 4
+#define TS_GRANULE_BYTES 16u
+#define TS_UNIT_SHIFT 13
+#define TS_UNIT_BYTES 8192u
+#define TS_UNIT_GRANULES 512u
+#define TS_UNIT_NODES 8u
+#define TS_SMALL_MAX_BYTES 32768u
+#define TS_SLAB_UNITS_MAX 5u
+
+/* Index of the bin that is always empty: allocation lands there while a lane is gated. */
+#define TS_CLASS_GATE TS_CLASS_COUNT
+
+struct ts_sizeclass {
+	uint32_t bytes;      /* of a slot */
+	uint16_t slab_units; /* units of a slab */
+	uint16_t slab_slots;
+};
+
+extern const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
+/* Class of a size in granules, 0 to 2048. The gated table sends every size to TS_CLASS_GATE. */
+extern uint8_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern uint8_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+/* Local bits of a fresh slab: 0 where a slot starts, 1 elsewhere. */
+extern uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
+
+static inline unsigned ts_sizeclass_find(size_t bytes)
+{
+	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+}
+
+/* Smallest class that holds `bytes` at a multiple of `align` (at most 8 KiB); TS_CLASS_COUNT if none. */
+unsigned ts_sizeclass_find_aligned(size_t bytes, size_t align);
+
+/* Fills the tables; once, before the first allocation. */
+void ts_sizeclass_start(void);
+
+#endif

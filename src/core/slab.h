@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* slab.h: slabs within the chunks of a lane. All calls are the holder's. */
+#ifndef TS_CORE_SLAB_H
+#define TS_CORE_SLAB_H
+
+#include "lane.h"
+
+/* A fresh slab of class c at the end of the class's chain: its first unit, or 0 with errno ENOMEM. */
+uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
+/* Bump from here on. */
+void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
+/* All slots of the class as never handed out. */
+void ts_slab_rewind(struct ts_lane *lane, unsigned c);
+/* The bins let go of all slabs: from now on chunks and local bits are all that is known. */
+void ts_slab_forget_bins(struct ts_lane *lane);
+/* Live slots of a chunk, counted from the bits. */
+uint32_t ts_slab_count_live(uint32_t chunk);
+/* Set all local bits of a chunk: nothing in it can be freed any more. */
+void ts_slab_kill_slots(uint32_t chunk);
+/* Seal an empty chunk and return it. False: a stray free is under way, the chunk stays for now. */
+bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch *batch);
+/* Settled lane: return the chunk if its live count is 0. */
+void ts_slab_return_if_empty(struct ts_lane *lane, uint32_t chunk);
+/* Handles issued in this chunk are stale from now on. */
+void ts_slab_outdate_handles(uint32_t chunk);
+/* Does a slot start at t, live or not? A look without ownership. */
+bool ts_slab_is_slot_start(uint64_t t);
+/* First unit of the slab that unit lies in. */
+uint32_t ts_slab_first_unit(uint32_t unit);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* stack.h: the stack of free slots of a bin. Its form is told in lane.h; the holder alone uses it. */
+#ifndef TS_CORE_STACK_H
+#define TS_CORE_STACK_H
+
+#include "lane.h"
+
+/* Slots that a block of this class holds: few enough to be at most 64 KiB of memory. */
+unsigned ts_stack_capacity(unsigned c);
+
+/*
+ * A fresh block on top of a full one. False = no memory: the slot stays free by its bit and is found
+ * again when the lane is trimmed, discarded or closed.
+ */
+bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin);
+
+static inline bool ts_stack_full(const struct ts_bin *bin)
+{
+	return ((uintptr_t)bin->top & (TS_STACK_BLOCK_BYTES - 1)) == 0;
+}
+
+static inline void ts_stack_put(struct ts_bin *bin, void *p)
+{
+	*bin->top++ = bin->head;
+	bin->head = p;
+}
+
+static inline void ts_stack_push(struct ts_lane *lane, struct ts_bin *bin, void *p)
+{
+	if (!ts_stack_full(bin) || ts_stack_grow(lane, bin))
+		ts_stack_put(bin, p);
+}
+
+/* `head` is NULL: go on in the block below, if there is one. */
+bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c);
+
+/* Forget all entries and let go of the blocks. */
+void ts_stack_clear(struct ts_lane *lane, struct ts_bin *bin, unsigned c);
+
+/* Take out the slots of chunks that are marked empty. */
+void ts_stack_drop_marked(struct ts_lane *lane, struct ts_bin *bin, unsigned c);
+
+#endif

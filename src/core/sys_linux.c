@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "arch.h"
+
+size_t ts_sys_page_bytes(void)
+{
+	return ts_arch_page_bytes();
+}
+
+int ts_sys_reserve(size_t bytes, void **addr)
+{
+	void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*addr = p;
+	return 0;
+}
+
+int ts_sys_commit(void *addr, size_t bytes)
+{
+	return mprotect(addr, bytes, PROT_READ | PROT_WRITE) ? -errno : 0;
+}
+
+int ts_sys_purge(void *addr, size_t bytes)
+{
+	return madvise(addr, bytes, MADV_DONTNEED) ? -errno : 0;
+}
+
+int ts_sys_unmap(void *addr, size_t bytes)
+{
+	return munmap(addr, bytes) ? -errno : 0;
+}
+
+void ts_sys_no_huge_pages(void *addr, size_t bytes)
+{
+	(void)madvise(addr, bytes, MADV_NOHUGEPAGE);
+}

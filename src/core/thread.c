@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "epoch.h"
+#include "heap.h"
+#include "lock.h"
+#include "os.h"
+#include "process.h"
+
+__thread struct ts_tls ts_tls = { .lane = &ts_lane_none };
+
+struct ts_table ts_threads = { .bytes = 8192, .max = 1 << 17 };
+_Static_assert(sizeof(struct ts_thread) <= 8192, "one table record");
+
+static pthread_key_t end_key;
+static bool end_key_made;
+static uint32_t free_threads; /* index + 1; under ts_lock_meta */
+static char **shared_blocks;  /* under ts_lock_meta */
+
+/* What a thread points at after its end: destructors of other keys may still allocate. */
+static struct ts_block_thread ended_stat;
+static struct ts_thread ended = { .stat = &ended_stat, .ending = true };
+
+/* -- metadata memory ---------------------------------------------------------------------------- */
+
+void *ts_meta_alloc(size_t bytes)
+{
+	static char *next, *end;
+	char *p = NULL;
+
+	ts_lock(&ts_lock_meta);
+	next = (char *)(((uintptr_t)next + bytes - 1) & ~(uintptr_t)(bytes - 1));
+	if (next > end || (size_t)(end - next) < bytes) {
+		size_t step = (size_t)1 << 20;
+		char *fresh = ts_os_reserve(step, 65536);
+
+		if (fresh && !ts_os_commit(fresh, step)) {
+			next = fresh;
+			end = fresh + step;
+		}
+	}
+	if (next && (size_t)(end - next) >= bytes) {
+		p = next;
+		next += bytes;
+	}
+	ts_unlock(&ts_lock_meta);
+	return p;
+}
+
+char **ts_thread_block_get(struct ts_thread *thread)
+{
+	char **block = thread ? thread->spare_blocks : NULL;
+
+	if (block) {
+		thread->spare_blocks = (char **)block[0];
+		thread->spare_count--;
+		return block;
+	}
+	ts_lock(&ts_lock_meta);
+	block = shared_blocks;
+	if (block)
+		shared_blocks = (char **)block[0];
+	else
+		block = ts_meta_alloc(TS_STACK_BLOCK_BYTES);
+	ts_unlock(&ts_lock_meta);
+	return block;
+}
+
+void ts_thread_block_put(struct ts_thread *thread, char **block)
+{
+	if (thread && !thread->ending && thread->spare_count < 256) {
+		block[0] = (char *)thread->spare_blocks;
+		thread->spare_blocks = block;
+		thread->spare_count++;
+		return;
+	}
+	ts_lock(&ts_lock_meta);
+	block[0] = (char *)shared_blocks;
+	shared_blocks = block;
+	ts_unlock(&ts_lock_meta);
+}
+
+/* -- beginning and end of a thread -------------------------------------------------------------- */
+
+static struct ts_thread *take_record(void)
+{
+	struct ts_thread *thread = NULL;
+	uint64_t incarnation;
+	uint32_t index;
+
+	ts_lock(&ts_lock_meta);
+	if (free_threads) {
+		index = free_threads - 1;
+		thread = ts_table_at(&ts_threads, index);
+		free_threads = thread->next_free;
+	} else {
+		int64_t grown = ts_table_grow(&ts_threads);
+
+		index = (uint32_t)grown;
+		if (grown >= 0) {
+			thread = ts_table_at(&ts_threads, index);
+			thread->stat = ts_block_get(TS_BLOCK_THREAD, 2);
+			thread->scopes = thread->scopes_inline;
+			thread->scopes_max = TS_SCOPES_INLINE;
+		}
+	}
+	ts_unlock(&ts_lock_meta);
+	if (!thread)
+		return NULL;
+	incarnation = (thread->id >> 32) + 1;
+	thread->id = incarnation << 32 | (index + 1);
+	thread->ending = false;
+	ts_a64_store_rlx(&thread->stat->w.incarnation, incarnation);
+	ts_a64_store_rlx(&thread->stat->w.tid, (uint64_t)syscall(SYS_gettid));
+	return thread;
+}
+
+struct ts_thread *ts_thread_self(void)
+{
+	struct ts_thread *thread = ts_tls.self;
+
+	if (thread || !ts_start() || !end_key_made)
+		return thread;
+	thread = take_record();
+	if (!thread)
+		return NULL;
+	/* Published first: the C library may allocate in setspecific and come back here. */
+	ts_tls.self = thread;
+	if (pthread_setspecific(end_key, thread)) {
+		ts_tls.self = NULL;
+		ts_lock(&ts_lock_meta);
+		thread->next_free = free_threads;
+		free_threads = (uint32_t)(thread->id & 0xffffffffu);
+		ts_unlock(&ts_lock_meta);
+		return NULL;
+	}
+	ts_os_clock_sync();
+	return thread;
+}
+
+/* A scope whose thread ends is left: the epoch keeps where it was entered. */
+static void abandon_scopes(struct ts_thread *thread)
+{
+	while (thread->depth) {
+		struct ts_scope *scope = &thread->scopes[--thread->depth];
+		struct ts_lane *lane = scope->lane;
+		struct ts_epoch *epoch = lane->epoch;
+
+		ts_count(scopes_abandoned, 1);
+		ts_a64_add_rlx(&epoch->stat->abandoned, 1);
+		ts_a64_store_rlx(&epoch->stat->abandoned_site, scope->site);
+		if (thread->depth < TS_SCOPES_SHOWN)
+			ts_a64_store_rlx(&thread->stat->scope[thread->depth].epoch_id, 0);
+		if (--lane->depth)
+			continue;
+		ts_a64_store_rlx(&lane->stat->w.held, 0);
+		ts_a64_store_rlx(&lane->holder, 0);
+		ts_lane_release(lane);
+	}
+	ts_a64_store_rlx(&thread->stat->w.depth, 0);
+}
+
+void ts_thread_drop_warm(struct ts_thread *thread)
+{
+	while (thread->warm) {
+		struct ts_lane *lane = ts_lane_at(thread->warm - 1);
+
+		thread->warm = lane->next_free;
+		ts_thread_retain(thread, -(int64_t)ts_lane_bytes(lane));
+		ts_lane_put(NULL, lane);
+	}
+	thread->warm_count = 0;
+}
+
+static void end_thread(void *arg)
+{
+	struct ts_thread *thread = arg;
+
+	thread->ending = true;
+	ts_tls.lane = &ts_lane_none;
+	abandon_scopes(thread);
+	if (thread->default_lane) {
+		ts_a64_store_rlx(&thread->default_lane->stat->w.held, 0);
+		ts_a64_store_rlx(&thread->default_lane->holder, 0);
+		ts_lane_release(thread->default_lane);
+		thread->default_lane = NULL;
+	}
+	ts_thread_drop_warm(thread);
+	ts_chunk_cache_drain(thread);
+	ts_epoch_return_slots(thread);
+	ts_a64_store_rlx(&thread->stat->w.tid, 0);
+	ts_tls.self = &ended;
+	ts_lock(&ts_lock_meta);
+	while (thread->spare_blocks) {
+		char **block = thread->spare_blocks;
+
+		thread->spare_blocks = (char **)block[0];
+		block[0] = (char *)shared_blocks;
+		shared_blocks = block;
+	}
+	thread->spare_count = 0;
+	thread->next_free = free_threads;
+	free_threads = (uint32_t)(thread->id & 0xffffffffu);
+	ts_unlock(&ts_lock_meta);
+}
+
+int ts_thread_start(void)
+{
+	int error = pthread_key_create(&end_key, end_thread);
+
+	end_key_made = !error;
+	return -error;
+}
+
+/* -- lanes a thread knows ----------------------------------------------------------------------- */
+
+bool ts_thread_hold_default(struct ts_thread *thread)
+{
+	uint64_t id = ts_a64_load_rlx(&tslab_heap_default()->default_epoch);
+	struct ts_epoch *epoch = ts_epoch_find(id);
+	struct ts_lane *lane;
+
+	if (thread->default_lane)
+		return true;
+	if (!epoch) {
+		errno = ENOMEM;
+		return false;
+	}
+	lane = ts_epoch_take_lane(epoch, id, 0, 0);
+	if (!lane)
+		return false;
+	lane->depth = 1; /* the holding itself; scopes of the default epoch come on top */
+	ts_a64_store_rlx(&lane->holder, thread->id);
+	ts_a64_store_rlx(&lane->stat->w.held, 1);
+	ts_a64_store_rlx(&lane->stat->w.thread_index, thread->id & 0xffffffffu);
+	thread->default_lane = lane;
+	if (!thread->depth)
+		ts_tls.lane = lane;
+	return true;
+}
+
+struct ts_lane *ts_thread_known_lane(const struct ts_thread *thread, uint64_t epoch_id, unsigned flags)
+{
+	uint32_t slot = ts_epoch_slot(epoch_id);
+	struct ts_lane **page = (flags & TS_LANE_HANDLES ? thread->handle_directory :
+							   thread->directory)[slot / TS_DIRECTORY_SPAN];
+
+	return page ? page[slot % TS_DIRECTORY_SPAN] : NULL;
+}
+
+void ts_thread_know_lane(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane)
+{
+	uint32_t slot = ts_epoch_slot(epoch_id);
+	struct ts_lane ***directory = lane->flags & TS_LANE_HANDLES ? thread->handle_directory :
+								       thread->directory;
+	struct ts_lane **page = directory[slot / TS_DIRECTORY_SPAN];
+
+	if (!page) {
+		page = ts_meta_alloc(TS_DIRECTORY_SPAN * sizeof(*page));
+		directory[slot / TS_DIRECTORY_SPAN] = page;
+	}
+	/* Without a page the lane is found by walking the epoch's list. */
+	if (page)
+		page[slot % TS_DIRECTORY_SPAN] = lane;
+}
+
+bool ts_thread_reserve_scope(struct ts_thread *thread)
+{
+	struct ts_scope *more;
+
+	if (thread->depth < thread->scopes_max)
+		return true;
+	if (thread->scopes_max * 2 > TS_SCOPES_MAX)
+		return false;
+	more = ts_meta_alloc((size_t)thread->scopes_max * 2 * 32);
+	if (!more)
+		return false;
+	_Static_assert(sizeof(struct ts_scope) <= 32, "scopes grow by powers of two");
+	for (uint32_t i = 0; i < thread->depth; i++)
+		more[i] = thread->scopes[i];
+	thread->scopes = more;
+	thread->scopes_max *= 2;
+	return true;
+}

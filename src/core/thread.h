@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.h: what a thread keeps: its open scopes, the lanes it knows, and memory for reuse.
+ *
+ * The record is type-stable. Its id, index and incarnation, names the thread in a lane: unlike a kernel
+ * tid it survives fork and is not used again while a lane may still hold it.
+ */
+#ifndef TS_CORE_THREAD_H
+#define TS_CORE_THREAD_H
+
+#include "chunk.h"
+#include "lane.h"
+
+#define TS_SCOPES_INLINE 32
+#define TS_SCOPES_MAX 4096
+#define TS_SLOTS_CACHED 8
+#define TS_WARM_LANES 16
+#define TS_DIRECTORY_SPAN 256 /* epoch slots a directory page covers */
+
+struct ts_scope {
+	uint64_t epoch_id;
+	struct ts_lane *lane;
+	uint32_t site;
+};
+
+struct ts_thread {
+	uint64_t id; /* index + 1 | incarnation << 32 */
+	struct ts_block_thread *stat;
+	uint32_t depth;
+	uint32_t scopes_max;
+	struct ts_scope *scopes;
+	struct ts_lane *default_lane;  /* of the default heap's default epoch; held until the end */
+	struct ts_lane **directory[65536 / TS_DIRECTORY_SPAN]; /* slot -> lane last used there */
+	struct ts_lane **handle_directory[65536 / TS_DIRECTORY_SPAN];
+	struct ts_chunk_cache cache;
+	uint64_t retained_bytes;       /* cache and warm lanes */
+	uint32_t warm;                 /* list of resting lanes: index + 1 */
+	uint32_t warm_count;
+	uint32_t slot_count;
+	uint32_t slots[TS_SLOTS_CACHED]; /* free epoch slots */
+	char **spare_blocks;           /* stack blocks, linked by their word 0 */
+	uint32_t spare_count;
+	bool ending;                   /* later calls take lanes for the length of the call only */
+	uint32_t next_free;
+	struct ts_scope scopes_inline[TS_SCOPES_INLINE];
+};
+
+struct ts_tls {
+	struct ts_lane *lane;   /* innermost scope's, else the default epoch's; never NULL */
+	struct ts_thread *self; /* NULL before the first call that needs it */
+};
+
+extern __thread struct ts_tls ts_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern struct ts_table ts_threads;
+
+/* The calling thread's record, made on first use; NULL if there is no memory for one, or no key. */
+struct ts_thread *ts_thread_self(void);
+
+/* Outside any scope: hold the default epoch's lane. False with errno set. */
+bool ts_thread_hold_default(struct ts_thread *thread);
+
+/* Where the thread last found its lane of an epoch slot. */
+struct ts_lane *ts_thread_known_lane(const struct ts_thread *thread, uint64_t epoch_id,
+				     unsigned flags);
+void ts_thread_know_lane(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane);
+
+/* Room for one more scope. False = no memory. */
+bool ts_thread_reserve_scope(struct ts_thread *thread);
+
+static inline void ts_thread_retain(struct ts_thread *thread, int64_t bytes)
+{
+	thread->retained_bytes += (uint64_t)bytes;
+	ts_a64_store_rlx(&thread->stat->w.retained_bytes, thread->retained_bytes);
+}
+
+/* A 512-byte aligned stack block; NULL = no memory. */
+char **ts_thread_block_get(struct ts_thread *thread);
+void ts_thread_block_put(struct ts_thread *thread, char **block);
+
+/* Zeroed memory for metadata that is never returned. `bytes` a power of two up to 64 KiB. */
+void *ts_meta_alloc(size_t bytes);
+
+/* Give up the lanes that the thread keeps warm. */
+void ts_thread_drop_warm(struct ts_thread *thread);
+
+/* Makes the key whose destructor ends a thread. Once. */
+int ts_thread_start(void);
+
+#endif
