@@ -81,6 +81,9 @@ static inline size_t ts_arch_page_bytes(void)
 }
 #endif
 
+/* Data of the library's own: without it position-independent code reads each address from a table. */
+#define TS_HIDDEN __attribute__((visibility("hidden")))
+
 /*
  * Page rounding. A range given to the kernel is shrunk inward, because on a kernel with larger pages
  * madvise rounds a length up and would take the neighbour's memory with it.

@@ -62,7 +62,7 @@ static void *alloc_in_epoch(uint64_t id, size_t bytes, size_t align)
 
 	if (!epoch)
 		return fail_closing(NULL);
-	if (lane && ts_a64_load_rlx(&lane->holder) == thread->id && lane->epoch_id == id)
+	if (lane && ts_a64_load_rlx(&lane->holder) == thread->id && ts_a64_load_rlx(&lane->epoch_id) == id)
 		return gated(lane) ? fail_closing(epoch) : alloc_in_lane(lane, bytes, align);
 	lane = ts_epoch_take_lane(epoch, id, TS_LW_TRANSIENT, 0);
 	if (!lane)
@@ -98,7 +98,7 @@ void *tslab_malloc(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
 	const uint8_t *class_of = (const uint8_t *)ts_a64_load_rlx(&lane->class_of);
-	unsigned c;
+	size_t c;
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
@@ -147,7 +147,7 @@ void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
 
-	if (lane->epoch_id == epoch && epoch)
+	if (ts_a64_load_rlx(&lane->epoch_id) == epoch && epoch)
 		return tslab_malloc(bytes);
 	ts_fork_check();
 	return alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
@@ -204,7 +204,7 @@ static bool held_by_self(const struct ts_lane *lane)
 	return ts_tls.self && ts_a64_load_rlx(&lane->holder) == ts_tls.self->id;
 }
 
-static cold bool free_slow(void *ptr)
+static bool free_slow(void *ptr)
 {
 	struct ts_bin *bin;
 	struct ts_lane *lane;
@@ -229,7 +229,7 @@ static cold bool free_slow(void *ptr)
 }
 
 /* True if done. The fast path: slot of the innermost scope's lane, stack block not full. */
-static inline bool free_fast(void *ptr)
+static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 {
 	struct ts_lane *lane = ts_tls.lane;
 	uint64_t t = ts_range_granule(ptr);
@@ -254,14 +254,21 @@ static inline bool free_fast(void *ptr)
 		return false;
 	ts_a64_store_rlx(&node->local, local | bit);
 	ts_stack_put(bin, ptr);
-	ts_count_free(lane, (unsigned)(place / sizeof(struct ts_bin)), 1);
+	ts_count_free(lane, bin);
 	return true;
+}
+
+/* A call of its own type, so that tslab_free leaves by a jump. */
+static cold void free_rare(void *ptr)
+{
+	free_slow(ptr);
 }
 
 void tslab_free(void *ptr)
 {
-	if (__builtin_expect(!free_fast(ptr), 0))
-		free_slow(ptr);
+	if (__builtin_expect(free_fast(ptr), 1))
+		return;
+	free_rare(ptr);
 }
 
 /* Slots of one node that belong to another thread: one OR for all. Returns how many it took. */
@@ -271,6 +278,7 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 	uint64_t mask = 0;
 	struct ts_bin *bin;
 	struct ts_lane *lane;
+	size_t taken;
 	size_t n = 0;
 
 	if (t >= ts_a64_load_rlx(&ts_range.granules))
@@ -291,11 +299,10 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 	}
 	if (n < 2)
 		return 0;
-	/* A race with a second free of one of them counts as one refusal. */
-	if (ts_lane_free_remote(lane, t, mask, 0))
-		*accepted += n;
-	else
-		*accepted += n - 1 + (size_t)ts_lane_refuse(lane, t);
+	taken = ts_lane_free_remote(lane, t, mask, 0);
+	for (size_t lost = n - taken; lost; lost--)
+		ts_lane_refuse(lane, t);
+	*accepted += taken;
 	return n;
 }
 
@@ -379,7 +386,7 @@ static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t
 	if (bin == &lane->large && bytes > old_bytes && bytes <= PTRDIFF_MAX &&
 	    grow_large(lane, t, bytes))
 		return ptr;
-	p = alloc_in_epoch(lane->epoch_id, bytes, TS_GRANULE_BYTES);
+	p = alloc_in_epoch(ts_a64_load_rlx(&lane->epoch_id), bytes, TS_GRANULE_BYTES);
 	if (!p)
 		return NULL;
 	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);
@@ -457,7 +464,7 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 	epoch = lane ? lane->epoch : NULL;
 	if (!epoch)
 		return -ENOENT;
-	info->epoch = lane->epoch_id;
+	info->epoch = ts_a64_load_rlx(&lane->epoch_id);
 	info->epoch_age_ns = ts_epoch_age_ns(epoch);
 	info->heap = lane->heap;
 	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);

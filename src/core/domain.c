@@ -49,7 +49,7 @@ static struct ts_lane *nested_lane(struct ts_thread *thread, struct ts_epoch *ep
 	struct ts_lane *lane = ts_thread_known_lane(thread, id, 0);
 	uint64_t e;
 
-	if (!lane || ts_a64_load_rlx(&lane->holder) != thread->id || lane->epoch_id != id)
+	if (!lane || ts_a64_load_rlx(&lane->holder) != thread->id || ts_a64_load_rlx(&lane->epoch_id) != id)
 		return NULL;
 	e = ts_a64_load_acq(&epoch->e); /* ORD-10 acquire */
 	if (ts_ew_state(e) == TS_EPOCH_CLOSING || !ts_ew_is(e, ts_epoch_era(id)))

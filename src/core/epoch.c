@@ -288,18 +288,19 @@ static enum take try_lane(struct ts_epoch *epoch, uint64_t id, struct ts_lane *l
 {
 	uint64_t e;
 
+	/* Tags of different slots are equal all the time: do not even touch another epoch's lane. */
+	if (ts_a64_load_rlx(&lane->epoch_id) != id)
+		return TAKE_OTHER;
 	switch (ts_lw_take(&lane->w, ts_lw_tag(ts_epoch_era(id)), with)) {
 	case TS_LW_TAKEN:
 		break;
 	case TS_LW_WAIT:
 		return TAKE_WAIT;
-	case TS_LW_CLOSED:
-		return TAKE_STALE;
 	default:
 		return TAKE_OTHER;
 	}
-	/* The tag was a filter; under HELD the full id is the truth. */
-	if (lane->epoch_id != id) {
+	/* That was a filter; under HELD the full id is the truth. */
+	if (ts_a64_load_rlx(&lane->epoch_id) != id) {
 		ts_lane_release(lane);
 		return TAKE_OTHER;
 	}
@@ -486,7 +487,10 @@ int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 
 /* -- discard ------------------------------------------------------------------------------------ */
 
-/* Hold a lane for the discard. False: a thread is inside. */
+/*
+ * Hold a lane for the discard. False: a thread is inside. HELD without TRANSIENT and without a holder is
+ * a thread that comes or goes: it sees DISCARDING and steps back, or is about to give back.
+ */
 static bool seize(struct ts_lane *lane, uint64_t tag)
 {
 	unsigned rounds = 0;
@@ -501,7 +505,8 @@ static bool seize(struct ts_lane *lane, uint64_t tag)
 			return true; /* taken, or dead */
 		}
 		w = ts_a64_load_rlx(&lane->w);
-		if ((w & TS_LW_HELD) && !(w & (TS_LW_TRANSIENT | TS_LW_DEAD)))
+		if ((w & TS_LW_HELD) && !(w & (TS_LW_TRANSIENT | TS_LW_DEAD)) &&
+		    ts_a64_load_rlx(&lane->holder))
 			return false;
 		wait_a_little(&rounds);
 	}
@@ -588,7 +593,7 @@ static int empty_closing(struct ts_epoch *epoch, uint64_t id)
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
 		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
-		if (ts_lw_take(&lane->w, tag, TS_LW_TRANSIENT) != TS_LW_TAKEN)
+		if (!seize(lane, tag) || !seized(lane))
 			continue;
 		ts_lane_discard(lane);
 		ts_lane_release(lane);

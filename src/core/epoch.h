@@ -41,7 +41,7 @@ struct ts_epoch {
 
 _Static_assert(sizeof(struct ts_epoch) == 256, "a power of two, for ts_table");
 
-extern struct ts_table ts_epochs;
+extern TS_HIDDEN struct ts_table ts_epochs;
 
 static inline uint32_t ts_epoch_slot(uint64_t id)
 {

@@ -9,7 +9,7 @@
 
 #include "arch.h"
 
-extern ts_a32 ts_fork_pending;
+extern TS_HIDDEN ts_a32 ts_fork_pending;
 
 void ts_fork_recover(void);
 

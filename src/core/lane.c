@@ -15,7 +15,7 @@
 
 struct ts_table ts_lanes = { .bytes = TS_LANE_BYTES, .max = 1 << 20 };
 
-#define NO_BIN { NULL, NULL, TS_BIN_NONE_LEFT, NULL }
+#define NO_BIN { .bump = TS_BIN_NONE_LEFT }
 struct ts_lane ts_lane_none = {
 	.class_of = { (uintptr_t)ts_sizeclass_gated },
 	.bin = { [0 ... TS_CLASS_COUNT] = NO_BIN },
@@ -126,7 +126,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 	uint64_t bytes = ts_lane_bytes(lane);
 
 	lane->epoch = epoch;
-	lane->epoch_id = id;
+	ts_a64_store_rlx(&lane->epoch_id, id);
 	lane->depth = 0;
 	lane->settled = TS_NOT_SETTLED;
 	ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_of);
@@ -219,14 +219,14 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 		ts_large_release(lane, t);
 		return true;
 	}
-	ts_count_free(lane, ts_lane_class(lane, bin), 1);
+	ts_count_free(lane, bin);
 	ts_stack_push(lane, bin, ts_range_address(t));
 	if (lane->listed_bytes > lane->trim_at_bytes)
 		ts_lane_trim(lane);
 	return true;
 }
 
-bool ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin)
+unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin)
 {
 	uint32_t index = (uint32_t)(t >> 6);
 	struct ts_node *node = &ts_range.nodes[index];
@@ -236,7 +236,7 @@ bool ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64
 	if (old) {
 		if (unpin && ts_lw_unpin(&lane->w) == TS_LW_TAKEN)
 			ts_lane_release(lane);
-		return !(old & mask);
+		return (unsigned)__builtin_popcountll(mask & ~old);
 	}
 	/* The turner: the chunk stays where it is from here on, so the header names the right lane. */
 	lane = ts_lane_of_bin((struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]));
@@ -247,7 +247,7 @@ bool ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64
 	}
 	if (retries)
 		ts_count(pushes_retried, retries);
-	return true;
+	return (unsigned)__builtin_popcountll(mask);
 }
 
 /* One slot that another thread freed. False: it was free already. */
@@ -264,7 +264,7 @@ static bool collect_slot(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 		ts_large_release(lane, t);
 		return true;
 	}
-	ts_count_free(lane, ts_lane_class(lane, bin), 1);
+	ts_count_free(lane, bin);
 	if (!lane->settled)
 		ts_stack_push(lane, bin, ts_range_address(t));
 	return true;

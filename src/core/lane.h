@@ -24,14 +24,15 @@ struct ts_epoch;
 #define TS_STACK_BLOCK_BYTES 512u
 #define TS_STACK_BLOCK_WORDS (TS_STACK_BLOCK_BYTES / sizeof(void *))
 
+/* `bump` stands between `head` and `top` so that no compiler joins their stores in a vector register. */
 struct ts_bin {
 	char *head; /* newest free slot, NULL = none in this block */
-	char **top;
 	char *bump; /* next slot to carve; above `last` = none left */
+	char **top;
 	char *last; /* last slot of the slab being carved */
 };
 
-#define TS_BIN_NONE_LEFT ((char *)1)
+#define TS_BIN_NONE_LEFT ((char *)1) /* as `bump`, with `last` NULL */
 
 enum { TS_LANE_HANDLES = 1 }; /* flags */
 
@@ -61,7 +62,7 @@ struct ts_lane {
 	uint8_t flags;                         /* TS_LANE_HANDLES */
 	/* const while bound */
 	uint32_t index;
-	uint64_t epoch_id;
+	ts_a64 epoch_id; /* a filter without HELD, the truth under it */
 	struct ts_epoch *epoch;
 	struct tslab_heap *heap;
 	ts_a32 next_in_epoch; /* index + 1 */
@@ -73,9 +74,9 @@ struct ts_lane {
 
 _Static_assert(sizeof(struct ts_lane) == TS_LANE_BYTES, "a lane is found from a bin by a mask");
 
-extern struct ts_table ts_lanes;
+extern TS_HIDDEN struct ts_table ts_lanes;
 /* What a thread without a lane points at: every class empty, owns nothing. */
-extern struct ts_lane ts_lane_none;
+extern TS_HIDDEN struct ts_lane ts_lane_none;
 
 static inline struct ts_lane *ts_lane_of_bin(const struct ts_bin *bin)
 {
@@ -92,6 +93,15 @@ static inline unsigned ts_lane_class(const struct ts_lane *lane, const struct ts
 	return (unsigned)(bin - lane->bin);
 }
 
+/* The counters of a bin's class; a bin is twice as long as its counters. */
+static inline struct ts_class_words *ts_lane_words(const struct ts_lane *lane, const struct ts_bin *bin)
+{
+	size_t place = (size_t)((const char *)bin - (const char *)lane->bin);
+
+	_Static_assert(sizeof(struct ts_bin) == 2 * sizeof(struct ts_class_words), "half the distance");
+	return (struct ts_class_words *)((char *)lane->stat->cls + place / 2);
+}
+
 /* Single-writer counters: the holder's plain add, made of relaxed accesses for the readers outside. */
 static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
 {
@@ -102,16 +112,11 @@ static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
  * ORD-18 release: pairs with the reader that loads frees first, with acquire; else it could see a free
  * and not the allocation before it, and live would be negative.
  */
-static inline void ts_count_free(struct ts_lane *lane, unsigned c, uint64_t count)
+static inline void ts_count_free(const struct ts_lane *lane, const struct ts_bin *bin)
 {
-	ts_a64 *frees = &lane->stat->cls[c].frees;
+	ts_a64 *frees = &ts_lane_words(lane, bin)->frees;
 
-	ts_a64_store_rel(frees, ts_a64_load_rlx(frees) + count); /* ORD-18 */
-}
-
-static inline void ts_count_alloc(struct ts_lane *lane, unsigned c)
-{
-	ts_bump_word(&lane->stat->cls[c].allocs, 1);
+	ts_a64_store_rel(frees, ts_a64_load_rlx(frees) + 1); /* ORD-18 */
 }
 
 /* Slot t becomes live: its local bit is cleared before the pointer leaves. */
@@ -123,7 +128,7 @@ static inline void ts_slot_take(uint64_t t)
 }
 
 /* The newest free slot, or a fresh one of the slab being carved; NULL: the slow path decides. */
-static inline void *ts_bin_alloc(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+static inline void *ts_bin_alloc(struct ts_lane *lane, struct ts_bin *bin, size_t c)
 {
 	char *p = bin->head;
 
@@ -139,11 +144,13 @@ static inline void *ts_bin_alloc(struct ts_lane *lane, struct ts_bin *bin, unsig
 		p = bin->bump;
 		if (__builtin_expect(p > bin->last, 0))
 			return NULL;
+		if (!p)
+			__builtin_unreachable(); /* `last` is NULL where there is no slab, `bump` never */
 		bin->bump = p + ts_sizeclasses[c].bytes;
 		t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
 		ts_a32_store_rlx(&ts_range.carved[t >> 9], (uint32_t)t + 1);
 	}
-	ts_count_alloc(lane, c);
+	ts_bump_word(&lane->stat->cls[c].allocs, 1);
 	return p;
 }
 
@@ -165,9 +172,9 @@ void *ts_lane_alloc(struct ts_lane *lane, unsigned c);
 bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t);
 /*
  * Free by a thread that does not hold the lane: the slots `mask` of t's node, looked at before.
- * `unpin` is 0 or TS_LW_PIN. False = at least one was freed already.
+ * `unpin` is 0 or TS_LW_PIN. Returns how many were not freed already.
  */
-bool ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin);
+unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin);
 /* Holder: collect what other threads freed. */
 void ts_lane_drain(struct ts_lane *lane);
 /* Holder, of a node that it popped or turned itself. */

@@ -90,7 +90,8 @@ void ts_large_release(struct ts_lane *lane, uint64_t t)
 	uint32_t chunks = ts_range.chunks[chunk].run_chunks;
 	struct ts_chunk_batch batch = { 0, 0 };
 
-	/* A stray free that got in between was queued here: it is collected, and refused, first. */
+	/* A second free that got in between is on its way to this lane's queue: it is collected, and
+	 * refused, first. Its thread waits for nobody, so this ends when that thread runs. */
 	while (!ts_node_seal(&ts_range.nodes[t >> 6])) {
 		ts_lane_drain(lane);
 		ts_arch_pause();

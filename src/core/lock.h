@@ -10,8 +10,10 @@
 
 #include <pthread.h>
 
-extern pthread_mutex_t ts_lock_pool;
-extern pthread_mutex_t ts_lock_meta;
+#include "arch.h"
+
+extern TS_HIDDEN pthread_mutex_t ts_lock_pool;
+extern TS_HIDDEN pthread_mutex_t ts_lock_meta;
 
 void ts_lock(pthread_mutex_t *lock);
 void ts_unlock(pthread_mutex_t *lock);

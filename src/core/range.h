@@ -68,7 +68,7 @@ struct ts_range {
 	uint64_t chunk_count;
 };
 
-extern struct ts_range ts_range;
+extern TS_HIDDEN struct ts_range ts_range;
 
 /* Granule index of an address; >= ts_range.granules for what is not an object start of ours. */
 static inline uint64_t ts_range_granule(const void *p)

@@ -30,12 +30,12 @@ struct ts_sizeclass {
 	uint16_t slab_slots;
 };
 
-extern const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
+extern TS_HIDDEN const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
 /* Class of a size in granules, 0 to 2048. The gated table sends every size to TS_CLASS_GATE. */
-extern uint8_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-extern uint8_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern TS_HIDDEN uint8_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern TS_HIDDEN uint8_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
 /* Local bits of a fresh slab: 0 where a slot starts, 1 elsewhere. */
-extern uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
+extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {

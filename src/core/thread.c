@@ -24,7 +24,7 @@ static char **shared_blocks;  /* under ts_lock_meta */
 
 /* What a thread points at after its end: destructors of other keys may still allocate. */
 static struct ts_block_thread ended_stat;
-static struct ts_thread ended = { .stat = &ended_stat, .ending = true };
+static struct ts_thread ended = { .id = UINT64_MAX, .stat = &ended_stat, .ending = true };
 
 /* -- metadata memory ---------------------------------------------------------------------------- */
 

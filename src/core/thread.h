@@ -51,7 +51,7 @@ struct ts_tls {
 };
 
 extern __thread struct ts_tls ts_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
-extern struct ts_table ts_threads;
+extern TS_HIDDEN struct ts_table ts_threads;
 
 /* The calling thread's record, made on first use; NULL if there is no memory for one, or no key. */
 struct ts_thread *ts_thread_self(void);
