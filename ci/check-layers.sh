@@ -73,7 +73,7 @@ find_up() {
 
 find_pages() {
 	code "$1" | grep -E '\b(4096|4095|0xfff|0x1000)[uUlL]*\b|\bPAGE_(SIZE|SHIFT|MASK)\b|getpagesize|_SC_PAGE_?SIZE|(<<|>>) *12\b' |
-		grep -Ev '# *define|CLASS\(|[0-9] \* 4096'
+		grep -Ev '# *define|_MAX = 4096|CLASS\(|[0-9] \* 4096|char [a-z_]+\[4096\]'
 }
 
 # check NAME TEXT PLANTED-LINE AS-IF-FILE FILE...

@@ -26,6 +26,7 @@
  *   ts_a64   load_{rlx,acq,sc} store_{rlx,rel} cas_{rlx,acq,rel,acqrel,sc} xchg_{acq,acqrel}
  *            or_{rlx,rel,acqrel} and_{acq,rel} add_{rlx,acqrel} sub_acqrel
  *   ts_a32   load_{rlx,acq} store_{rlx,rel} cas_acqrel add_rlx
+ *   ts_a16   load_rlx store_rlx
  */
 #ifndef TS_ARCH_ARCH_H
 #define TS_ARCH_ARCH_H

@@ -14,6 +14,10 @@ typedef struct {
 	uint32_t v;
 } ts_a32;
 
+typedef struct {
+	uint16_t v;
+} ts_a16;
+
 #ifndef TS_ARCH_A64_DEFINED
 typedef struct {
 	uint64_t v;
@@ -112,6 +116,16 @@ static inline bool ts_a32_cas_acqrel(ts_a32 *a, uint32_t *expected, uint32_t des
 static inline uint32_t ts_a32_add_rlx(ts_a32 *a, uint32_t value)
 {
 	return __atomic_fetch_add(&a->v, value, __ATOMIC_RELAXED);
+}
+
+static inline uint16_t ts_a16_load_rlx(const ts_a16 *a)
+{
+	return __atomic_load_n(&a->v, __ATOMIC_RELAXED);
+}
+
+static inline void ts_a16_store_rlx(ts_a16 *a, uint16_t value)
+{
+	__atomic_store_n(&a->v, value, __ATOMIC_RELAXED);
 }
 
 #define TS_ARCH_ATOMICS 1

@@ -92,7 +92,7 @@ struct ts_block_lane {
 	struct ts_block_head head;
 	struct ts_lane_words w;
 	struct ts_class_words cls[TS_CLASS_COUNT];
-	uint16_t units[TS_CLASS_COUNT]; /* units that carry a slab of the class; holder writes */
+	ts_a16 units[TS_CLASS_COUNT]; /* units that carry a slab of the class; holder writes */
 };
 
 #define TS_EPOCHS_PER_BLOCK 7

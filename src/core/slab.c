@@ -24,9 +24,9 @@ static struct ts_bin *unit_bin(uint32_t unit)
 
 static void add_units(struct ts_lane *lane, unsigned c, int units)
 {
-	uint16_t *word = &lane->stat->units[c];
+	ts_a16 *word = &lane->stat->units[c];
 
-	__atomic_store_n(word, (uint16_t)(*word + units), __ATOMIC_RELAXED);
+	ts_a16_store_rlx(word, (uint16_t)(ts_a16_load_rlx(word) + units));
 	ts_bump_word(&lane->stat->w.units_live, (uint64_t)(int64_t)units);
 }
 

@@ -44,7 +44,7 @@ static void add_holdings(struct ts_lane_sum *sum, const struct ts_block_lane *la
 	sum->large_bytes += ts_a64_load_rlx(&lane->w.large_bytes);
 	sum->units_live += ts_a64_load_rlx(&lane->w.units_live);
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
-		sum->cls[i].units += lane->units[i];
+		sum->cls[i].units += ts_a16_load_rlx(&lane->units[i]);
 }
 
 void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane)

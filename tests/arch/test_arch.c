@@ -79,12 +79,15 @@ static void test_a64_cas_reports_what_it_saw(void **state)
 	}
 }
 
-static void test_a32(void **state)
+static void test_a32_and_a16(void **state)
 {
 	uint32_t expected = 3;
 	ts_a32 a;
+	ts_a16 half;
 
 	(void)state;
+	ts_a16_store_rlx(&half, UINT16_MAX);
+	assert_int_equal(ts_a16_load_rlx(&half), UINT16_MAX);
 	ts_a32_store_rlx(&a, 1);
 	assert_int_equal(ts_a32_load_rlx(&a), 1);
 	ts_a32_store_rel(&a, UINT32_MAX);
@@ -416,7 +419,7 @@ int main(void)
 		cmocka_unit_test(test_a64_loads_and_stores),
 		cmocka_unit_test(test_a64_rmw_returns_old_value),
 		cmocka_unit_test(test_a64_cas_reports_what_it_saw),
-		cmocka_unit_test(test_a32),
+		cmocka_unit_test(test_a32_and_a16),
 		cmocka_unit_test(test_no_update_is_lost),
 		cmocka_unit_test(test_release_carries_the_payload),
 		cmocka_unit_test(test_sequentially_consistent_pair),
