@@ -154,18 +154,17 @@ void *bench_team_pages(size_t bytes);
 /* How many CPUs the process may use. */
 unsigned bench_team_cpus(void);
 
+/*
+ * Knuth's 64-bit linear congruential generator: one multiplication and one addition, so that the loop
+ * costs little beside the allocator. Use the high bits; the lowest ones are poor.
+ */
 static inline uint64_t bench_random(uint64_t *state)
 {
-	uint64_t x = *state;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	*state = x;
-	return x;
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return *state;
 }
 
-/* A number below @bound from 32 random bits, without a division. */
+/* A number below @bound from the high ones of 32 random bits, without a division. */
 static inline uint32_t bench_scale(uint32_t random, uint32_t bound)
 {
 	return (uint32_t)(((uint64_t)random * bound) >> 32);

@@ -36,7 +36,7 @@ static inline void fill(struct bench_worker *worker, void *(*allocate)(size_t))
 	void **table = worker->objects;
 
 	for (uint32_t i = 0; i < objects; i++) {
-		uint32_t bits = (uint32_t)bench_random(&random);
+		uint32_t bits = (uint32_t)(bench_random(&random) >> 32);
 		uint64_t *object = allocate(min_bytes + bench_scale(bits, span));
 
 		*(volatile uint64_t *)object = bits;
@@ -56,7 +56,7 @@ static inline void fill_heap(struct bench_worker *worker, void *heap)
 	void **table = worker->objects;
 
 	for (uint32_t i = 0; i < objects; i++) {
-		uint32_t bits = (uint32_t)bench_random(&random);
+		uint32_t bits = (uint32_t)(bench_random(&random) >> 32);
 		uint64_t *object = allocate(heap, min_bytes + bench_scale(bits, span));
 
 		*(volatile uint64_t *)object = bits;
