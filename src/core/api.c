@@ -75,10 +75,14 @@ static void *alloc_in_epoch(uint64_t id, size_t bytes, size_t align)
 /* Innermost scope, else the default epoch. */
 static cold void *alloc_slow(size_t bytes, size_t align)
 {
-	struct ts_lane *lane = ts_tls.lane;
+	struct ts_lane *lane;
 	struct ts_thread *thread;
 
 	ts_fork_check();
+	/* The child of fork starts without a lane although its thread is inside somewhere. */
+	if (ts_tls.lane == &ts_lane_none && ts_tls.self)
+		ts_tls.lane = ts_thread_lane(ts_tls.self);
+	lane = ts_tls.lane;
 	if (lane != &ts_lane_none)
 		return gated(lane) ? fail_closing(lane->epoch) : alloc_in_lane(lane, bytes, align);
 	thread = ts_thread_self();

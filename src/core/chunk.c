@@ -252,6 +252,16 @@ void ts_chunk_cache_drain(struct ts_thread *thread)
 	ts_chunk_flush(&batch);
 }
 
+uint32_t ts_chunk_end(void)
+{
+	return (uint32_t)frontier;
+}
+
+bool ts_chunk_pooled(uint32_t chunk)
+{
+	return unusable(chunk) || is_free(chunk);
+}
+
 bool ts_chunk_zeroed(uint32_t start, uint32_t chunks)
 {
 	for (uint32_t i = start; i < start + chunks; i++)

@@ -46,6 +46,10 @@ void ts_chunk_flush(struct ts_chunk_batch *batch);
 /* Empties a thread's cache. */
 void ts_chunk_cache_drain(struct ts_thread *thread);
 
+/* For the child of fork: what the pool knows. */
+uint32_t ts_chunk_end(void);
+bool ts_chunk_pooled(uint32_t chunk);
+
 /* True if the run reads as zeroes. */
 bool ts_chunk_zeroed(uint32_t start, uint32_t chunks);
 

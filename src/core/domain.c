@@ -72,6 +72,7 @@ int tslab_domain_enter_at(tslab_epoch_t id, const void *site)
 	struct ts_epoch *epoch;
 	struct ts_lane *lane;
 
+	ts_fork_check();
 	if (!thread || thread->ending || !ts_thread_reserve_scope(thread))
 		return -ENOMEM;
 	epoch = ts_epoch_find(id);
@@ -94,13 +95,6 @@ int tslab_domain_enter_at(tslab_epoch_t id, const void *site)
 int tslab_domain_enter(tslab_epoch_t id)
 {
 	return tslab_domain_enter_at(id, __builtin_return_address(0));
-}
-
-static struct ts_lane *lane_outside(struct ts_thread *thread)
-{
-	if (thread->depth)
-		return thread->scopes[thread->depth - 1].lane;
-	return thread->default_lane ? thread->default_lane : &ts_lane_none;
 }
 
 /* Take scope i off the stack; the ones above it move down. */
@@ -139,6 +133,7 @@ int tslab_domain_exit(tslab_epoch_t id)
 	bool innermost;
 	struct ts_lane *lane;
 
+	ts_fork_check();
 	while (i && thread->scopes[i - 1].epoch_id != id)
 		i--;
 	if (!i)
@@ -150,7 +145,7 @@ int tslab_domain_exit(tslab_epoch_t id)
 	}
 	lane = pop_scope(thread, i - 1);
 	ts_bump_word(&lane->stat->w.exits, 1);
-	ts_tls.lane = lane_outside(thread);
+	ts_tls.lane = ts_thread_lane(thread);
 	if (--lane->depth == 0) {
 		ts_a64_store_rlx(&lane->stat->w.held, 0);
 		/* Own store, before the give-back: once others may take the lane, ours must not match. */

@@ -86,7 +86,7 @@ static struct ts_epoch *take_slot(struct ts_thread *thread)
 	return slot > 0 ? row_at((uint32_t)slot) : NULL;
 }
 
-static void share_slot(uint32_t slot)
+void ts_epoch_share_slot(uint32_t slot)
 {
 	ts_lock(&ts_lock_meta);
 	row_at(slot)->next_free = free_slots;
@@ -94,18 +94,23 @@ static void share_slot(uint32_t slot)
 	ts_unlock(&ts_lock_meta);
 }
 
+void ts_epoch_forget_slots(void)
+{
+	free_slots = 0;
+}
+
 static void return_slot(struct ts_thread *thread, struct ts_epoch *epoch)
 {
 	if (thread && !thread->ending && thread->slot_count < TS_SLOTS_CACHED)
 		thread->slots[thread->slot_count++] = epoch->slot;
 	else
-		share_slot(epoch->slot);
+		ts_epoch_share_slot(epoch->slot);
 }
 
 void ts_epoch_return_slots(struct ts_thread *thread)
 {
 	while (thread->slot_count)
-		share_slot(thread->slots[--thread->slot_count]);
+		ts_epoch_share_slot(thread->slots[--thread->slot_count]);
 }
 
 /* -- limits ------------------------------------------------------------------------------------- */
@@ -163,11 +168,11 @@ void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes)
 
 /* -- open --------------------------------------------------------------------------------------- */
 
-static void show_label(struct ts_epoch *epoch, const char clean[32])
+static void show_label(struct ts_epoch *epoch)
 {
 	uint64_t words[4];
 
-	memcpy(words, clean, sizeof(words));
+	memcpy(words, epoch->label, sizeof(words));
 	ts_a64_store_rlx(&epoch->stat->label0, words[0]);
 	ts_a64_store_rlx(&epoch->stat->label1, words[1]);
 	ts_a64_store_rlx(&epoch->stat->label2, words[2]);
@@ -178,30 +183,27 @@ static void show_label(struct ts_epoch *epoch, const char clean[32])
 /* The owner of the slot. The same text as in the slot's last life needs no work. */
 static void set_label(struct ts_epoch *epoch, const char *label)
 {
-	char clean[32];
-
 	if (epoch->label_known && !strncmp(epoch->label_given, label ? label : "", 32))
 		return;
 	strncpy(epoch->label_given, label ? label : "", 32);
 	epoch->label_known = true;
-	ts_label_clean(label, clean);
-	epoch->label_id = ts_label_id(clean);
-	show_label(epoch, clean);
+	ts_label_clean(label, epoch->label);
+	epoch->label_id = ts_label_id(epoch->label);
+	show_label(epoch);
 }
 
 int ts_epoch_relabel(struct ts_epoch *epoch, const char *label)
 {
-	char clean[32];
-
-	ts_label_clean(label, clean);
 	ts_lock(&ts_lock_meta);
 	epoch->label_known = false;
-	epoch->label_id = ts_label_id(clean);
-	show_label(epoch, clean);
+	ts_label_clean(label, epoch->label);
+	epoch->label_id = ts_label_id(epoch->label);
+	show_label(epoch);
 	ts_unlock(&ts_lock_meta);
 	return 0;
 }
 
+/* From the shown words: a report may run while the label changes. */
 void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
 {
 	uint64_t words[4] = { ts_a64_load_rlx(&epoch->stat->label0), ts_a64_load_rlx(&epoch->stat->label1),
@@ -213,10 +215,9 @@ void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
 
 uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch)
 {
-	uint64_t since = ts_a64_load_rlx(&epoch->stat->open_since_ns);
 	uint64_t now = ts_os_coarse_ns();
 
-	return now > since ? now - since : 0;
+	return now > epoch->open_since_ns ? now - epoch->open_since_ns : 0;
 }
 
 static void show_open(struct ts_epoch *epoch, uint64_t id)
@@ -226,15 +227,21 @@ static void show_open(struct ts_epoch *epoch, uint64_t id)
 	ts_a64_store_rlx(&w->heap_id, epoch->heap->id);
 	ts_a64_store_rlx(&w->ring_index, epoch->ring_entry);
 	ts_a64_store_rlx(&w->kind, epoch->is_default);
-	ts_a64_store_rlx(&w->open_since_ns, ts_os_coarse_ns());
+	ts_a64_store_rlx(&w->open_since_ns, epoch->open_since_ns);
 	ts_a64_store_rlx(&w->close_since_ns, 0);
-	ts_a64_store_rlx(&w->limit_bytes, 0);
+	ts_a64_store_rlx(&w->limit_bytes, ts_a64_load_rlx(&epoch->limit_bytes));
 	ts_a64_store_rlx(&w->charged_bytes, ts_a64_load_rlx(&epoch->charged_bytes));
-	ts_a64_store_rlx(&w->references, 0);
+	ts_a64_store_rlx(&w->references, ts_a64_load_rlx(&epoch->references));
 	ts_a64_store_rlx(&w->abandoned, 0);
-	ts_a64_store_rlx(&w->state, TS_EPOCH_ACTIVE);
+	ts_a64_store_rlx(&w->state, ts_ew_state(ts_a64_load_rlx(&epoch->e)));
 	/* ORD-21 release: a reader that sees the id sees the rest of the row. */
 	ts_a64_store_rel(&w->id, id);
+}
+
+void ts_epoch_show(struct ts_epoch *epoch)
+{
+	show_label(epoch);
+	show_open(epoch, ts_a64_load_rlx(&epoch->id));
 }
 
 int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entry, bool is_default,
@@ -263,8 +270,9 @@ int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entr
 		ts_thread_know_lane(thread, *id, warm);
 	}
 	ts_a64_store_rlx(&epoch->lanes, warm ? warm->index + 1 : 0);
-	show_open(epoch, *id);
+	epoch->open_since_ns = ts_os_coarse_ns();
 	ts_ew_open(&epoch->e, epoch->era, warm ? 2 : 1);
+	show_open(epoch, *id);
 	/* ORD-22 release: pairs with ts_epoch_find. */
 	ts_a64_store_rel(&epoch->id, *id);
 	COUNT(epochs_opened);
@@ -448,7 +456,7 @@ void ts_epoch_drop(struct ts_epoch *epoch, uint64_t count)
 }
 
 /* CLOSING is set: every lane learns it; those that nobody holds are emptied here. */
-static void close_lanes(struct ts_epoch *epoch)
+void ts_epoch_close_lanes(struct ts_epoch *epoch)
 {
 	uint64_t link = ts_a64_load_sc(&epoch->lanes); /* ORD-13 */
 
@@ -472,7 +480,7 @@ int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 {
 	switch (ts_ew_begin_close(&epoch->e, ts_epoch_era(id))) {
 	case TS_EPOCH_ACTIVE:
-		close_lanes(epoch);
+		ts_epoch_close_lanes(epoch);
 		break;
 	case TS_EPOCH_DISCARDING:
 		break; /* the discarder finishes, or closes after its roll-back */
@@ -531,7 +539,7 @@ static int roll_back(struct ts_epoch *epoch, uint64_t end)
 			ts_lane_release(lane);
 	}
 	if (ts_ew_roll_back_discard(&epoch->e))
-		close_lanes(epoch);
+		ts_epoch_close_lanes(epoch);
 	ts_count(discards_busy, 1);
 	return -EBUSY;
 }

@@ -33,6 +33,8 @@ struct ts_epoch {
 	uint32_t slot;
 	uint32_t next_free;
 	uint32_t label_id;
+	uint64_t open_since_ns;
+	char label[32]; /* as shown */
 	uint8_t is_default;
 	uint8_t ring_entry; /* index + 1 */
 	bool label_known;
@@ -84,6 +86,13 @@ int ts_epoch_relabel(struct ts_epoch *epoch, const char *label);
 
 /* The end of a thread: its cached slots go back. */
 void ts_epoch_return_slots(struct ts_thread *thread);
+
+/* Fork recovery: show the row again; forget all free slots, then add them one by one. */
+void ts_epoch_show(struct ts_epoch *epoch);
+void ts_epoch_forget_slots(void);
+void ts_epoch_share_slot(uint32_t slot);
+/* Fork recovery: go on with a close that had begun. The caller owns the open reference. */
+void ts_epoch_close_lanes(struct ts_epoch *epoch);
 
 int ts_epoch_start(void);
 

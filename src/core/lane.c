@@ -101,10 +101,20 @@ void ts_lane_put(struct ts_thread *thread, struct ts_lane *lane)
 		return;
 	}
 	ts_lane_strip(lane);
+	ts_lane_rest(lane);
+}
+
+void ts_lane_rest(struct ts_lane *lane)
+{
 	ts_lock(&ts_lock_meta);
 	lane->next_free = resting_lanes;
 	resting_lanes = lane->index + 1;
 	ts_unlock(&ts_lock_meta);
+}
+
+void ts_lane_forget_resting(void)
+{
+	resting_lanes = 0;
 }
 
 /* The lane's place in the shown tables changes: readers see an odd sequence meanwhile. */

@@ -58,6 +58,7 @@ struct ts_lane {
 	uint32_t large_chunks;
 	uint32_t depth;                        /* scopes of the holder */
 	uint8_t settled;                       /* TS_SETTLED_*: only collect and give back follow */
+	uint8_t fate;                          /* fork recovery only */
 	bool unlisted;                         /* free slots exist that no stack knows */
 	uint8_t flags;                         /* TS_LANE_HANDLES */
 	/* const while bound */
@@ -187,6 +188,9 @@ void ts_lane_discard(struct ts_lane *lane);
 void ts_lane_strip(struct ts_lane *lane);
 /* Holder: look for chunks that became empty and give them back. */
 void ts_lane_trim(struct ts_lane *lane);
+/* Fork recovery: the pool of resting lanes, made anew one by one. */
+void ts_lane_forget_resting(void);
+void ts_lane_rest(struct ts_lane *lane);
 /* Leave a lane that this thread holds. The lane may serve another epoch afterwards. */
 void ts_lane_release(struct ts_lane *lane);
 /* Memory in slab chunks. */

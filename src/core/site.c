@@ -98,7 +98,7 @@ static void copy_path(char path[512], const char *name)
 static uint32_t module_index(const struct module_search *search)
 {
 	struct ts_block_module *module;
-	char path[512];
+	char path[512] = ""; /* all of it is shown */
 
 	if (!search->base && !search->name)
 		return 0;

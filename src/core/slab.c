@@ -372,6 +372,103 @@ void ts_lane_trim(struct ts_lane *lane)
 	lane->trim_at_bytes = lane->listed_bytes + (step > TS_CHUNK_BYTES ? step : TS_CHUNK_BYTES);
 }
 
+/* -- fork recovery ------------------------------------------------------------------------------ */
+
+/* All units of a slab that starts here carry the header; else it was being opened or returned. */
+static bool slab_whole(struct ts_lane *lane, uint32_t unit, uint32_t end)
+{
+	struct ts_bin *bin = unit_bin(unit);
+	unsigned units;
+
+	if (!bin || bin < lane->bin || bin >= lane->bin + TS_CLASS_COUNT || (ts_range.chain[unit] & INSIDE))
+		return false;
+	units = ts_sizeclasses[ts_lane_class(lane, bin)].slab_units;
+	for (uint32_t u = unit; u < unit + units; u++)
+		if (u >= end || unit_bin(u) != bin)
+			return false;
+	return true;
+}
+
+/* Bit = start of a slot of this node that is free: by one of its bits, or because it never left. */
+static uint64_t free_bits(uint64_t node, uint64_t starts)
+{
+	uint64_t local = ts_a64_load_rlx(&ts_range.nodes[node].local);
+	uint64_t remote = ts_a64_load_rlx(&ts_range.nodes[node].remote);
+	uint32_t carved = ts_a32_load_rlx(&ts_range.carved[node >> 3]) - (uint32_t)(node << 6);
+	uint64_t left = (int32_t)carved <= 0 ? 0 : carved >= 64 ? UINT64_MAX : ((uint64_t)1 << carved) - 1;
+
+	return starts & (local | remote | ~left);
+}
+
+static uint32_t adopt_node(struct ts_lane *lane, unsigned c, uint64_t node, uint64_t template)
+{
+	uint64_t starts = ~template;
+	uint64_t free = free_bits(node, starts);
+
+	for (uint64_t rest = lane->settled ? 0 : free; rest; rest &= rest - 1)
+		ts_stack_push(lane, &lane->bin[c],
+			      ts_range_address((node << 6) + (uint64_t)__builtin_ctzll(rest)));
+	ts_node_open(&ts_range.nodes[node], template | free);
+	return (uint32_t)__builtin_popcountll(starts & ~free);
+}
+
+static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
+{
+	unsigned c = ts_lane_class(lane, unit_bin(first));
+	unsigned units = ts_sizeclasses[c].slab_units;
+	uint32_t live = 0;
+
+	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
+		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n, ts_sizeclass_template[c][n]);
+	for (uint32_t u = first; u < first + units; u++)
+		ts_a32_store_rlx(&ts_range.carved[u], (uint32_t)unit_granule(u) + TS_UNIT_GRANULES);
+	ts_range.chain[first] = 0;
+	if (!lane->settled) {
+		if (lane->slab[c])
+			ts_range.chain[lane->slab[c]] = first;
+		else
+			lane->first_slab[c] = first;
+		lane->slab[c] = first;
+		lane->classes |= (uint64_t)1 << c;
+	}
+	add_units(lane, c, (int)units);
+	ts_bump_word(&lane->stat->cls[c].allocs, live);
+	return live;
+}
+
+void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
+{
+	struct ts_chunk *c = &ts_range.chunks[chunk];
+	uint32_t first = chunk * TS_CHUNK_UNITS;
+	uint32_t end = first + c->units_used;
+	unsigned used = c->units_used;
+
+	link_chunk(lane, chunk);
+	c->units_used = (uint8_t)used;
+	c->live = 0;
+	for (uint32_t u = first; u < end;) {
+		if (slab_whole(lane, u, end)) {
+			unsigned class = ts_lane_class(lane, unit_bin(u));
+
+			c->live += adopt_slab(lane, u);
+			u += ts_sizeclasses[class].slab_units;
+			continue;
+		}
+		ts_a64_store_rlx(&ts_range.headers[u], 0);
+		for (unsigned n = 0; n < TS_UNIT_NODES; n++) {
+			struct ts_node *node = &ts_range.nodes[(uint64_t)u * TS_UNIT_NODES + n];
+
+			ts_a64_store_rlx(&node->local, UINT64_MAX);
+			ts_a64_store_rlx(&node->remote, TS_NODE_SEALED);
+		}
+		u++;
+	}
+	if (used < TS_CHUNK_UNITS)
+		lane->filling = chunk;
+	ts_a64_add_rlx(&lane->heap->charged_bytes, TS_CHUNK_BYTES);
+	ts_a64_add_rlx(&lane->epoch->charged_bytes, TS_CHUNK_BYTES);
+}
+
 /* -- looks without ownership -------------------------------------------------------------------- */
 
 uint32_t ts_slab_first_unit(uint32_t unit)

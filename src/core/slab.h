@@ -23,6 +23,11 @@ bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch 
 void ts_slab_return_if_empty(struct ts_lane *lane, uint32_t chunk);
 /* Handles issued in this chunk are stale from now on. */
 void ts_slab_outdate_handles(uint32_t chunk);
+/*
+ * Fork recovery: take a chunk whose unit headers name this lane, slot by slot. Slots never handed out
+ * become free ones; freed bits of other threads are merged.
+ */
+void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk);
 /* Does a slot start at t, live or not? A look without ownership. */
 bool ts_slab_is_slot_start(uint64_t t);
 /* First unit of the slab that unit lies in. */

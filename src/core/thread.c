@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "epoch.h"
+#include "fork.h"
 #include "heap.h"
 #include "lock.h"
 #include "os.h"
@@ -126,6 +127,7 @@ struct ts_thread *ts_thread_self(void)
 
 	if (thread || !ts_start() || !end_key_made)
 		return thread;
+	ts_fork_check();
 	thread = take_record();
 	if (!thread)
 		return NULL;
@@ -207,6 +209,53 @@ static void end_thread(void *arg)
 	thread->next_free = free_threads;
 	free_threads = (uint32_t)(thread->id & 0xffffffffu);
 	ts_unlock(&ts_lock_meta);
+}
+
+struct ts_lane *ts_thread_lane(const struct ts_thread *thread)
+{
+	if (thread->depth)
+		return thread->scopes[thread->depth - 1].lane;
+	return thread->default_lane ? thread->default_lane : &ts_lane_none;
+}
+
+static void show_again(struct ts_thread *thread)
+{
+	ts_a64_store_rlx(&thread->stat->w.tid, (uint64_t)syscall(SYS_gettid));
+	ts_a64_store_rlx(&thread->stat->w.incarnation, thread->id >> 32);
+	ts_a64_store_rlx(&thread->stat->w.retained_bytes, thread->retained_bytes);
+	ts_a64_store_rlx(&thread->stat->w.depth, thread->depth);
+	for (uint32_t i = 0; i < thread->depth && i < TS_SCOPES_SHOWN; i++) {
+		struct ts_scope_words *shown = &thread->stat->scope[i];
+
+		ts_a64_store_rlx(&shown->site, thread->scopes[i].site);
+		ts_a64_store_rlx(&shown->since_ns, ts_os_coarse_ns());
+		ts_a64_store_rel(&shown->epoch_id, thread->scopes[i].epoch_id); /* ORD-21 */
+	}
+}
+
+void ts_thread_recover(struct ts_thread *survivor)
+{
+	uint32_t count = ts_a32_load_rlx(&ts_threads.count);
+
+	free_threads = 0;
+	for (uint32_t i = count; i-- > 0;) {
+		struct ts_thread *thread = ts_table_at(&ts_threads, i);
+
+		if (thread == survivor || !thread->stat)
+			continue;
+		thread->depth = 0;
+		thread->default_lane = NULL;
+		thread->cache.count = 0;
+		thread->retained_bytes = 0;
+		thread->warm = thread->warm_count = 0;
+		thread->slot_count = 0;
+		thread->spare_blocks = NULL; /* caught in the middle of a step, perhaps: not worth a walk */
+		thread->spare_count = 0;
+		thread->next_free = free_threads;
+		free_threads = i + 1;
+	}
+	if (survivor && !survivor->ending)
+		show_again(survivor);
 }
 
 int ts_thread_start(void)

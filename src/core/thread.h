@@ -83,6 +83,12 @@ void *ts_meta_alloc(size_t bytes);
 /* Give up the lanes that the thread keeps warm. */
 void ts_thread_drop_warm(struct ts_thread *thread);
 
+/* The lane of the innermost scope, else the default epoch's, else ts_lane_none. */
+struct ts_lane *ts_thread_lane(const struct ts_thread *thread);
+
+/* Fork recovery: every record but the survivor's is free again; the survivor shows its scopes anew. */
+void ts_thread_recover(struct ts_thread *survivor);
+
 /* Makes the key whose destructor ends a thread. Once. */
 int ts_thread_start(void);
 
