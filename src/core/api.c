@@ -22,10 +22,10 @@
 #define ALIGN_MAX_BYTES ((size_t)4 << 20)
 #define cold __attribute__((noinline, cold))
 
-static void *fail_closing(struct ts_epoch *epoch)
+static void *fail_closing(struct ts_epoch *epoch, uint64_t id)
 {
 	ts_count(fail_closing, 1);
-	ts_report("allocation refused: the epoch is closing or over", epoch, 0);
+	ts_refused(.what = "allocation refused: the epoch is closing or over", .epoch = epoch, .epoch_id = id);
 	errno = ESTALE;
 	return NULL;
 }
@@ -61,12 +61,12 @@ static void *alloc_in_epoch(uint64_t id, size_t bytes, size_t align)
 	void *p;
 
 	if (!epoch)
-		return fail_closing(NULL);
+		return fail_closing(NULL, id);
 	if (lane && ts_a64_load_rlx(&lane->holder) == thread->id && ts_a64_load_rlx(&lane->epoch_id) == id)
-		return gated(lane) ? fail_closing(epoch) : alloc_in_lane(lane, bytes, align);
+		return gated(lane) ? fail_closing(epoch, id) : alloc_in_lane(lane, bytes, align);
 	lane = ts_epoch_take_lane(epoch, id, TS_LW_TRANSIENT, 0);
 	if (!lane)
-		return errno == ESTALE ? fail_closing(epoch) : NULL;
+		return errno == ESTALE ? fail_closing(epoch, id) : NULL;
 	p = alloc_in_lane(lane, bytes, align);
 	ts_lane_release(lane);
 	return p;
@@ -84,7 +84,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 		ts_tls.lane = ts_thread_lane(ts_tls.self);
 	lane = ts_tls.lane;
 	if (lane != &ts_lane_none)
-		return gated(lane) ? fail_closing(lane->epoch) : alloc_in_lane(lane, bytes, align);
+		return gated(lane) ? fail_closing(lane->epoch, 0) : alloc_in_lane(lane, bytes, align);
 	thread = ts_thread_self();
 	if (!thread && !ts_start()) {
 		ts_count(fail_mapping, 1);
@@ -162,7 +162,8 @@ void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 static bool refuse_foreign(const void *ptr)
 {
 	ts_count(refused_foreign, 1);
-	ts_report("free of an address that is not memory of this library", NULL, (uintptr_t)ptr);
+	ts_refused(.what = "free of an address that is not memory of this library",
+		   .address = (uintptr_t)ptr);
 	return false;
 }
 
@@ -170,8 +171,8 @@ static bool refuse_foreign(const void *ptr)
 static bool refuse_wild(struct ts_bin *bin, const void *ptr)
 {
 	ts_count(refused_wild, 1);
-	ts_report("free of a pointer that is no object's start",
-		  bin ? ts_lane_of_bin(bin)->epoch : NULL, (uintptr_t)ptr);
+	ts_refused(.what = "free of a pointer that is no object's start",
+		   .epoch = bin ? ts_lane_of_bin(bin)->epoch : NULL, .address = (uintptr_t)ptr);
 	return false;
 }
 
@@ -182,6 +183,14 @@ static bool in_range(const void *ptr)
 	return offset >> TS_GRANULE_SHIFT < ts_a64_load_rlx(&ts_range.granules);
 }
 
+/* The bin of the unit that an address of the range lies in. */
+static struct ts_bin *unit_bin_of(const void *ptr)
+{
+	uint64_t unit = (uint64_t)((const char *)ptr - ts_range.base) >> TS_UNIT_SHIFT;
+
+	return (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[unit]);
+}
+
 /* Everything but the common case: the owner's bin, or NULL after a refusal. */
 static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
 {
@@ -190,7 +199,7 @@ static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
 	*t = ts_range_granule(ptr);
 	if (*t >= ts_a64_load_rlx(&ts_range.granules)) {
 		if (in_range(ptr))
-			refuse_wild(NULL, ptr);
+			refuse_wild(unit_bin_of(ptr), ptr);
 		else
 			refuse_foreign(ptr);
 		return NULL;
@@ -314,6 +323,7 @@ size_t tslab_free_many(void *const *ptrs, size_t count)
 {
 	size_t accepted = 0;
 
+	ts_fork_check();
 	for (size_t i = 0; i < count;) {
 		size_t group = 0;
 
@@ -484,6 +494,8 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 
 int tslab_epoch_open(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
 {
+	if (!ts_start())
+		return -ENOMEM;
 	heap = ts_heap_of(heap);
 	if (!epoch || !heap) {
 		ts_count(refused_argument, 1);
@@ -497,14 +509,16 @@ int tslab_epoch_open(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
 /* A row that may be changed by its user, or NULL with *error set. */
 static struct ts_epoch *user_epoch(uint64_t id, int *error)
 {
-	struct ts_epoch *epoch = ts_epoch_find(id);
+	struct ts_epoch *epoch;
 
 	ts_fork_check();
+	epoch = ts_epoch_find(id);
 	*error = !epoch ? -ESTALE : epoch->is_default ? -EPERM : 0;
 	if (!*error)
 		return epoch;
 	ts_count(refused_argument, 1);
-	ts_report(epoch ? "refused: a default epoch" : "refused: the epoch is over", epoch, 0);
+	ts_refused(.what = epoch ? "refused: a default epoch" : "refused: the epoch is over", .epoch = epoch,
+		   .epoch_id = id);
 	return NULL;
 }
 

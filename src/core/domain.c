@@ -60,9 +60,9 @@ static struct ts_lane *nested_lane(struct ts_thread *thread, struct ts_epoch *ep
 
 static int refuse_enter(uint64_t id)
 {
-	(void)id;
 	ts_count(refused_argument, 1);
-	ts_report("enter refused: the epoch is not open", NULL, 0);
+	ts_refused(.what = "enter refused: the epoch is not open", .epoch = ts_epoch_find(id),
+		   .epoch_id = id);
 	return -ESTALE;
 }
 
@@ -122,7 +122,8 @@ static struct ts_lane *pop_scope(struct ts_thread *thread, uint32_t i)
 static int refuse_exit(uint64_t id)
 {
 	ts_count(refused_exit, 1);
-	ts_report("exit refused: this thread is not inside the epoch", ts_epoch_find(id), 0);
+	ts_refused(.what = "exit refused: this thread is not inside the epoch",
+		   .epoch = ts_epoch_find(id), .epoch_id = id);
 	return -EINVAL;
 }
 
@@ -141,7 +142,8 @@ int tslab_domain_exit(tslab_epoch_t id)
 	innermost = i == thread->depth;
 	if (!innermost) {
 		ts_count(exits_out_of_order, 1);
-		ts_report("exit out of order: inner scopes are still open", ts_epoch_find(id), 0);
+		ts_refused(.what = "exit out of order: inner scopes are still open",
+			   .epoch = ts_epoch_find(id), .epoch_id = id);
 	}
 	lane = pop_scope(thread, i - 1);
 	ts_bump_word(&lane->stat->w.exits, 1);

@@ -64,7 +64,7 @@ static int64_t new_slot(void)
 
 int ts_epoch_start(void)
 {
-	for (unsigned i = 0; i < TS_EPOCH_SLOTS_RESERVED; i++)
+	while (ts_a32_load_rlx(&ts_epochs.count) < TS_EPOCH_SLOTS_RESERVED)
 		if (ts_table_grow(&ts_epochs) < 0)
 			return -ENOMEM;
 	return 0;
@@ -150,7 +150,7 @@ bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
 		ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
 	}
 	ts_count(fail_exhausted, 1);
-	ts_report("allocation refused: memory limit reached", epoch, 0);
+	ts_refused(.what = "allocation refused: memory limit reached", .epoch = epoch);
 	errno = ENOMEM;
 	return false;
 }

@@ -78,7 +78,20 @@ static bool prepare_chunk(uint64_t t)
 	return true;
 }
 
-/* Holder. A slot whose generation is not used up; worn out ones stay allocated for ever. */
+/*
+ * A slot whose generations are used up is retired: free by its bit, but on no stack, until the chunk
+ * serves another epoch and it is retired again.
+ */
+static void retire_slot(struct ts_lane *lane, unsigned c, uint64_t t)
+{
+	ts_a64 *local = &ts_range.nodes[t >> 6].local;
+
+	ts_a64_store_rlx(local, ts_a64_load_rlx(local) | (uint64_t)1 << (t & 63));
+	ts_count_free(lane, &lane->bin[c]);
+	lane->unlisted = true;
+}
+
+/* Holder. A slot that still has generations. */
 static void *alloc_slot(struct ts_lane *lane, unsigned c, uint32_t *generation)
 {
 	for (;;) {
@@ -98,6 +111,7 @@ static void *alloc_slot(struct ts_lane *lane, unsigned c, uint32_t *generation)
 			ts_range.chunks[t / TS_CHUNK_GRANULES].handles_issued = 1;
 			return p;
 		}
+		retire_slot(lane, c, t);
 	}
 }
 
@@ -131,10 +145,22 @@ int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 	return 0;
 }
 
-static int refuse_stale(void)
+static struct ts_lane *handle_lane(uint64_t t)
 {
+	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	struct ts_lane *lane = bin ? ts_lane_of_bin(bin) : NULL;
+
+	return lane && (lane->flags & TS_LANE_HANDLES) ? lane : NULL;
+}
+
+/* The epoch named is the one whose memory the slot is now, if it is a handle slot still. */
+static int refuse_stale(const struct tslab_heap *heap, uint64_t t)
+{
+	const struct ts_lane *lane = handle_lane(t);
+
 	ts_count(refused_stale_handle, 1);
-	ts_report("stale handle", NULL, 0);
+	ts_refused(.what = "stale handle", .heap = heap, .epoch = lane ? lane->epoch : NULL,
+		   .address = (uintptr_t)ts_range_address(t));
 	return -ESTALE;
 }
 
@@ -146,7 +172,7 @@ static bool plausible(tslab_heap **heap, uint64_t handle)
 	    handle_granule(handle) < ts_a64_load_rlx(&ts_range.granules))
 		return true;
 	ts_count(refused_wrong_handle, 1);
-	ts_report("not a handle of this heap", NULL, 0);
+	ts_refused(.what = "not a handle of this heap", .heap = *heap);
 	return false;
 }
 
@@ -159,18 +185,10 @@ void *tslab_handle_get(tslab_heap *heap, tslab_handle_t handle)
 		return NULL;
 	}
 	if (generation_now(t) != handle_generation(handle)) {
-		errno = -refuse_stale();
+		errno = -refuse_stale(heap, t);
 		return NULL;
 	}
 	return ts_range_address(t);
-}
-
-static struct ts_lane *handle_lane(uint64_t t)
-{
-	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
-	struct ts_lane *lane = bin ? ts_lane_of_bin(bin) : NULL;
-
-	return lane && (lane->flags & TS_LANE_HANDLES) ? lane : NULL;
 }
 
 /* Under hold or pin: raise the slot's generation; one caller wins. */
@@ -201,10 +219,10 @@ int tslab_handle_free(tslab_heap *heap, tslab_handle_t handle)
 		enum ts_lw_result got;
 
 		if (!lane)
-			return refuse_stale();
+			return refuse_stale(heap, t);
 		got = ts_lw_take_or_pin(&lane->w, ts_a64_load_rlx(&lane->w) & TS_LW_TAG);
 		if (got == TS_LW_GONE)
-			return refuse_stale();
+			return refuse_stale(heap, t);
 		if (got == TS_LW_WAIT) {
 			if (++rounds > 64)
 				sched_yield();
@@ -213,7 +231,7 @@ int tslab_handle_free(tslab_heap *heap, tslab_handle_t handle)
 		if (!claim(lane, t, handle_generation(handle))) {
 			if (got == TS_LW_TAKEN || ts_lw_unpin(&lane->w) == TS_LW_TAKEN)
 				ts_lane_release(lane);
-			return refuse_stale();
+			return refuse_stale(heap, t);
 		}
 		if (got == TS_LW_PINNED) {
 			ts_lane_free_remote(lane, t, bit, TS_LW_PIN);

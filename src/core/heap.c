@@ -17,7 +17,7 @@
 
 static struct tslab_heap heaps[TS_HEAPS_MAX];
 static struct ts_block_heaps *heap_blocks[TS_HEAPS_MAX / TS_HEAPS_PER_BLOCK + 1];
-static ts_a32 started; /* 0 not yet, 1 running, 2 no address space */
+static ts_a32 started;
 
 /* -- shown -------------------------------------------------------------------------------------- */
 
@@ -69,37 +69,51 @@ static int make_heap(struct tslab_heap *heap, const struct tslab_heap_options *o
 	return 0;
 }
 
-static int start_rooms(void)
+static int start_process(void)
+{
+	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)
+		heaps[i].id = i;
+	ts_process_start();
+	ts_sizeclass_start();
+	ts_os_clock_sync();
+	return 0;
+}
+
+static int start_default_heap(void)
 {
 	static const struct tslab_heap_options defaults = TSLAB_HEAP_OPTIONS_INIT;
 
-	ts_sizeclass_start();
-	ts_os_clock_sync();
-	if (ts_fork_start() || ts_thread_start())
-		return -ENOMEM;
-	if (ts_range_start() || ts_chunk_start() || ts_epoch_start())
-		return -ENOMEM;
 	return make_heap(&heaps[0], &defaults);
+}
+
+/* Meta lock held. A step that fails is tried again by the next call, from there on. */
+static bool start_rooms(void)
+{
+	static int (*const steps[])(void) = { start_process,  ts_fork_start,  ts_thread_start,
+					      ts_range_start, ts_chunk_start, ts_epoch_start,
+					      start_default_heap };
+	static unsigned done;
+
+	while (done < sizeof(steps) / sizeof(steps[0])) {
+		if (steps[done]())
+			return false;
+		done++;
+	}
+	return true;
 }
 
 bool ts_start(void)
 {
-	uint32_t state = ts_a32_load_acq(&started); /* ORD-20 acquire */
+	bool running = ts_a32_load_acq(&started); /* ORD-20 acquire */
 
-	if (__builtin_expect(state == 1, 1))
+	if (__builtin_expect(running, 1))
 		return true;
-	if (state)
-		return false;
 	ts_lock(&ts_lock_meta);
-	if (!ts_a32_load_rlx(&started)) {
-		for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)
-			heaps[i].id = i;
-		ts_process_start();
-		/* ORD-20 release: all tables are complete behind it. */
-		ts_a32_store_rel(&started, start_rooms() ? 2 : 1);
-	}
+	running = ts_a32_load_rlx(&started) || start_rooms();
+	/* ORD-20 release: all tables are complete behind it. */
+	ts_a32_store_rel(&started, running);
 	ts_unlock(&ts_lock_meta);
-	return ts_a32_load_rlx(&started) == 1;
+	return running;
 }
 
 struct tslab_heap *ts_heap_by_id(uint32_t id)

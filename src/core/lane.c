@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "check.h"
 #include "epoch.h"
 #include "heap.h"
 #include "large.h"
@@ -141,6 +142,9 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 	lane->settled = TS_NOT_SETTLED;
 	ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_of);
 	ts_a64_store_rlx(&lane->holder, 0);
+	TS_ASSERT(!(ts_a64_load_rlx(&lane->w) & (TS_LW_PINS | TS_LW_TRANSIENT | TS_LW_DISC)) ||
+			  (ts_a64_load_rlx(&lane->w) & TS_LW_DEAD),
+		  "a lane is bound that is not at rest");
 	/* The heap has been charged all the time; a parked lane binds before the epoch is published. */
 	if (held && bytes)
 		ts_a64_add_rlx(&epoch->charged_bytes, bytes);
@@ -206,11 +210,12 @@ bool ts_lane_refuse(struct ts_lane *lane, uint64_t t)
 
 	if (start) {
 		ts_count(refused_double, 1);
-		ts_report("double free", lane->epoch, (uintptr_t)ts_range_address(t));
+		ts_refused(.what = "double free", .heap = lane->heap, .epoch = lane->epoch,
+			   .address = (uintptr_t)ts_range_address(t));
 	} else {
 		ts_count(refused_wild, 1);
-		ts_report("free of a pointer that is no object's start", lane->epoch,
-			  (uintptr_t)ts_range_address(t));
+		ts_refused(.what = "free of a pointer that is no object's start", .heap = lane->heap,
+			   .epoch = lane->epoch, .address = (uintptr_t)ts_range_address(t));
 	}
 	return false;
 }
@@ -335,9 +340,11 @@ bool ts_lane_all_freed(const struct ts_lane *lane)
 static void settle(struct ts_lane *lane)
 {
 	struct ts_chunk_batch batch = { 0, 0 };
+	const char *why = NULL;
 	uint32_t next;
 
 	ts_lane_drain(lane);
+	TS_WALK(ts_check_lane(lane, &why), "a lane that closes is inconsistent");
 	if (ts_lane_all_freed(lane)) {
 		lane->settled = TS_SETTLED_EMPTY;
 		return;
@@ -381,7 +388,10 @@ void ts_lane_release(struct ts_lane *lane)
 
 void ts_lane_discard(struct ts_lane *lane)
 {
+	const char *why = NULL;
+
 	ts_lane_drain(lane);
+	TS_WALK(ts_check_lane(lane, &why), "a lane that is discarded is inconsistent");
 	while (lane->larges) {
 		uint64_t t = (uint64_t)lane->larges * TS_CHUNK_GRANULES;
 

@@ -90,6 +90,8 @@ int ts_range_start(void)
 {
 	uint64_t bytes = wanted_bytes();
 
+	if (ts_range.chunk_count)
+		return ts_range_commit(1); /* a second try */
 	while (!reserve_all(bytes)) {
 		bytes >>= 1;
 		if (bytes < RANGE_MIN_BYTES)
@@ -105,9 +107,7 @@ int ts_range_start(void)
 	ts_range.chunks = (struct ts_chunk *)array_start[CHUNKS];
 	ts_range.chunk_count = bytes >> TS_CHUNK_SHIFT;
 	ts_a64_store_rlx(&ts_process()->range_bytes, bytes);
-	if (ts_range_commit(1))
-		return -ENOMEM;
-	return 0;
+	return ts_range_commit(1);
 }
 
 /* Any index below `granules` may be read, so the limit moves only after the metadata is there. */

@@ -139,8 +139,10 @@ static uint32_t place_chunk(struct ts_thread *survivor, uint32_t chunk, struct t
 
 	if (ts_chunk_pooled(chunk) || cached(survivor, chunk))
 		return 1;
-	if (c->state == TS_CHUNK_SLABS && lane && lane->fate == FATE_WARM)
+	if (c->state == TS_CHUNK_SLABS && lane && lane->fate == FATE_WARM) {
+		ts_slab_wipe_remote(chunk);
 		return 1;
+	}
 	if (c->state == TS_CHUNK_SLABS && lane && lane->fate == FATE_BOUND) {
 		ts_slab_adopt_chunk(lane, chunk);
 		return 1;
@@ -159,6 +161,7 @@ static void charge_warm(struct ts_lane *lane)
 {
 	uint64_t bytes = ts_lane_bytes(lane);
 
+	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	ts_a64_store_rlx(&lane->stat->w.chunk_bytes, bytes);
 	ts_a64_add_rlx(&lane->heap->charged_bytes, bytes);
 }

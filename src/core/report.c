@@ -36,23 +36,37 @@ static bool fatal(void)
 	return policy && !strcmp(policy, "abort");
 }
 
-static void print(const char *what, const struct ts_epoch *epoch, uint64_t address)
+/* heap, epoch and label, as far as they are known; "-" stands for what is not. */
+static int where(const struct ts_refusal *refusal, char *buf, size_t bytes)
 {
-	uint64_t quiet = ts_a64_xchg_acq(&left_out, 0); /* ORD-23: a counter, any order would do */
-	char label[32] = "";
-	char where[96] = "";
-	char line[320];
-	int length;
+	const struct ts_epoch *epoch = refusal->epoch;
+	const struct tslab_heap *heap = epoch ? epoch->heap : refusal->heap;
+	char label[32];
 
 	if (epoch) {
 		ts_epoch_label(epoch, label);
-		snprintf(where, sizeof(where), " heap=%s epoch=%llu label=\"%s\"", epoch->heap->name,
-			 (unsigned long long)epoch->slot, label);
+		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=\"%s\"", heap->name, epoch->slot,
+				(unsigned long long)epoch->era, label);
 	}
-	length = snprintf(line, sizeof(line), "tslab: %s:%s", what, where);
-	if (address && length < (int)sizeof(line))
+	if (refusal->epoch_id)
+		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=-", heap ? heap->name : "-",
+				ts_epoch_slot(refusal->epoch_id),
+				(unsigned long long)ts_epoch_era(refusal->epoch_id));
+	return snprintf(buf, bytes, "heap=%s epoch=- label=-", heap ? heap->name : "-");
+}
+
+static void print(const struct ts_refusal *refusal)
+{
+	uint64_t quiet = ts_a64_xchg_acq(&left_out, 0); /* ORD-23: a counter, any order would do */
+	char place[128];
+	char line[320];
+	int length;
+
+	where(refusal, place, sizeof(place));
+	length = snprintf(line, sizeof(line), "tslab: %s: %s", refusal->what, place);
+	if (refusal->address && length < (int)sizeof(line))
 		length += snprintf(line + length, sizeof(line) - (size_t)length, " address=0x%llx",
-				   (unsigned long long)address);
+				   (unsigned long long)refusal->address);
 	if (quiet && length < (int)sizeof(line))
 		length += snprintf(line + length, sizeof(line) - (size_t)length, " (%llu like it left out)",
 				   (unsigned long long)quiet);
@@ -63,13 +77,13 @@ static void print(const char *what, const struct ts_epoch *epoch, uint64_t addre
 		return; /* nobody listens; the counter has it */
 }
 
-void ts_report(const char *what, const struct ts_epoch *epoch, uint64_t address)
+void ts_report(const struct ts_refusal *refusal)
 {
 	int saved = errno;
 	bool die = fatal();
 
 	if (die || may_print())
-		print(what, epoch, address);
+		print(refusal);
 	if (die)
 		abort();
 	errno = saved;
@@ -96,5 +110,5 @@ void ts_report_busy(const struct ts_epoch *epoch, uint64_t id)
 			break;
 		}
 	}
-	ts_report(what, epoch, 0);
+	ts_refused(.what = what, .epoch = epoch);
 }

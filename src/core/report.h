@@ -9,8 +9,16 @@
 
 #include "epoch.h"
 
-/* `what` is a fixed text, `epoch` and `lane` may be NULL, `address` 0 if there is none. */
-void ts_report(const char *what, const struct ts_epoch *epoch, uint64_t address);
+struct ts_refusal {
+	const char *what;               /* a fixed text */
+	const struct tslab_heap *heap;  /* where known without an epoch */
+	const struct ts_epoch *epoch;   /* NULL: over, or unknown */
+	uint64_t epoch_id;              /* of an epoch that is over */
+	uint64_t address;
+};
+
+void ts_report(const struct ts_refusal *refusal);
+#define ts_refused(...) ts_report(&(struct ts_refusal){ __VA_ARGS__ })
 /* A discard was refused: one line that says where the threads inside came in. */
 void ts_report_busy(const struct ts_epoch *epoch, uint64_t id);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "check.h"
 #include "epoch.h"
 #include "heap.h"
 #include "process.h"
@@ -262,6 +263,8 @@ bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch 
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
 		add_units(lane, ts_lane_class(lane, bin), -1);
 	}
+	TS_CHECK(ts_a32_load_rlx(&ts_range.chunks[chunk].lane) == lane->index + 1,
+		 "a chunk is returned by a lane that does not own it");
 	ts_slab_outdate_handles(chunk);
 	unlink_chunk(lane, chunk);
 	ts_epoch_uncharge(lane, TS_CHUNK_BYTES);
@@ -434,6 +437,15 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	add_units(lane, c, (int)units);
 	ts_bump_word(&lane->stat->cls[c].allocs, live);
 	return live;
+}
+
+void ts_slab_wipe_remote(uint32_t chunk)
+{
+	uint32_t first = chunk * TS_CHUNK_UNITS;
+
+	for (uint32_t u = first; u < first + ts_range.chunks[chunk].units_used; u++)
+		for (unsigned n = 0; unit_bin(u) && n < TS_UNIT_NODES; n++)
+			ts_node_unseal(&ts_range.nodes[(uint64_t)u * TS_UNIT_NODES + n]);
 }
 
 void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)

@@ -260,7 +260,7 @@ void ts_thread_recover(struct ts_thread *survivor)
 
 int ts_thread_start(void)
 {
-	int error = pthread_key_create(&end_key, end_thread);
+	int error = end_key_made ? 0 : pthread_key_create(&end_key, end_thread);
 
 	end_key_made = !error;
 	return -error;

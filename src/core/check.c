@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "slab.h"
+#include "thread.h"
+
+void ts_die(const char *text)
+{
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		abort();
+	abort();
+}
+
+static bool fail(const char **why, const char *text)
+{
+	*why = text;
+	return false;
+}
+
+/* Entries of a bin's stack; each must be a free slot of the bin. UINT64_MAX if one is not. */
+static uint64_t stack_length(const struct ts_lane *lane, const struct ts_bin *bin)
+{
+	char **top = bin->top;
+	char *p = bin->head;
+	uint64_t length = 0;
+
+	while (top) {
+		char **block;
+
+		while (p) {
+			uint64_t t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
+
+			if (ts_a64_load_rlx(&ts_range.headers[t >> 9]) != (uintptr_t)bin ||
+			    !(ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) >> (t & 63) & 1) ||
+			    !ts_slab_is_slot_start(t))
+				return UINT64_MAX;
+			length++;
+			p = *--top;
+		}
+		block = (char **)((uintptr_t)top & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
+		top = (char **)block[0];
+		if (top) {
+			top += TS_STACK_BLOCK_WORDS - 1;
+			p = *top;
+		}
+	}
+	(void)lane;
+	return length;
+}
+
+/* Slots of one class by state, from the bits. */
+struct tally {
+	uint64_t live, free, uncarved;
+};
+
+static void tally_unit(uint32_t unit, unsigned c, struct tally *tally)
+{
+	uint32_t first = ts_slab_first_unit(unit);
+
+	for (unsigned n = 0; n < TS_UNIT_NODES; n++) {
+		unsigned place = (unit - first) * TS_UNIT_NODES + n;
+		uint64_t node = (uint64_t)unit * TS_UNIT_NODES + n;
+		uint64_t starts = ~ts_sizeclass_template[c][place];
+
+		for (; starts; starts &= starts - 1) {
+			uint64_t t = (node << 6) + (uint64_t)__builtin_ctzll(starts);
+			bool set = ts_a64_load_rlx(&ts_range.nodes[node].local) >> (t & 63) & 1;
+
+			tally->live += ts_slot_carved(t) && !set;
+			tally->free += set;
+			tally->uncarved += !ts_slot_carved(t) && !set;
+		}
+	}
+}
+
+static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT], const char **why)
+{
+	uint32_t prev = 0, count = 0;
+
+	for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next) {
+		const struct ts_chunk *c = &ts_range.chunks[chunk];
+
+		if (c->prev != prev || c->state != TS_CHUNK_SLABS ||
+		    ts_a32_load_rlx(&c->lane) != lane->index + 1)
+			return fail(why, "a chunk does not know its lane or its neighbour");
+		for (uint32_t u = chunk * TS_CHUNK_UNITS; u < chunk * TS_CHUNK_UNITS + c->units_used; u++) {
+			struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[u]);
+
+			if (!bin)
+				continue;
+			if (ts_lane_of_bin(bin) != lane)
+				return fail(why, "a unit of the lane belongs to another lane");
+			tally_unit(u, ts_lane_class(lane, bin), &tally[ts_lane_class(lane, bin)]);
+		}
+		prev = chunk;
+		count++;
+	}
+	return count == lane->chunk_count || fail(why, "chunk_count differs from the list");
+}
+
+bool ts_check_lane(struct ts_lane *lane, const char **why)
+{
+	struct tally tally[TS_CLASS_COUNT];
+
+	memset(tally, 0, sizeof(tally));
+	if (!check_chunks(lane, tally, why))
+		return false;
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
+		const struct ts_class_words *words = &lane->stat->cls[c];
+		uint64_t listed = stack_length(lane, &lane->bin[c]);
+
+		if (listed == UINT64_MAX)
+			return fail(why, "a stack entry is no free slot of its bin");
+		if (!lane->unlisted && !lane->settled && listed != tally[c].free)
+			return fail(why, "stack length differs from the free bits");
+		if (ts_a64_load_rlx(&words->allocs) - ts_a64_load_rlx(&words->frees) != tally[c].live)
+			return fail(why, "allocs - frees differs from the live bits");
+	}
+	return true;
+}
+
+bool ts_check_all(const char **why)
+{
+	uint32_t count = ts_a32_load_acq(&ts_lanes.count); /* ORD-20 acquire */
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct ts_lane *lane = ts_lane_at(i);
+
+		if (!lane->epoch || (ts_a64_load_rlx(&lane->w) & TS_LW_DEAD))
+			continue;
+		if (!ts_check_lane(lane, why))
+			return false;
+	}
+	return true;
+}
