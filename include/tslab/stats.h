@@ -40,13 +40,13 @@ struct tslab_process_stats {
 	uint64_t retained_bytes;  /* empty memory kept by threads for reuse */
 	uint64_t large_objects;   /* live objects above 32 KiB */
 	uint64_t large_bytes;
-	uint64_t slab_units;      /* 8 KiB units that carry a slab */
-	uint64_t open_epochs;     /* not yet over, in whatever state */
-	uint64_t closing_epochs;  /* of these, closing */
-	uint64_t open_scopes;     /* domain enters without their exit */
-	uint64_t threads;         /* threads that have used the library and still run */
-	uint64_t lanes;           /* pairs of epoch and thread that hold memory or may */
-	uint64_t segment_bytes;   /* memory of the figures themselves that other processes can see; 0 = none */
+	uint64_t slab_units;     /* 8 KiB units that carry a slab */
+	uint64_t open_epochs;    /* not yet over, in whatever state */
+	uint64_t closing_epochs; /* of these, closing */
+	uint64_t open_scopes;    /* domain enters without their exit */
+	uint64_t threads;        /* threads that have used the library and still run */
+	uint64_t lanes;          /* pairs of epoch and thread that hold memory or may */
+	uint64_t segment_bytes; /* memory of the figures themselves that other processes can see; 0 = none */
 
 	/* counters: allocation */
 	uint64_t allocations;
@@ -103,43 +103,43 @@ struct tslab_process_stats {
 
 	uint64_t range_bytes;    /* address space reserved for all heaps; constant */
 	uint64_t boot_offset_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC when last looked */
-	uint64_t consistent;     /* 0: some thread changed what was being read, eight times in a row */
+	uint64_t consistent; /* 0: some thread changed what was being read, eight times in a row */
 };
 
 struct tslab_class_stats {
 	size_t struct_bytes; /* set by the caller: sizeof(struct tslab_class_stats) */
 	uint64_t class_index;
-	uint64_t object_bytes;     /* size of a slot */
-	uint64_t slab_bytes;       /* a run of 8 KiB units that is cut into slots */
+	uint64_t object_bytes; /* size of a slot */
+	uint64_t slab_bytes;   /* a run of 8 KiB units that is cut into slots */
 	uint64_t objects_per_slab;
-	uint64_t allocations;      /* counters */
+	uint64_t allocations; /* counters */
 	uint64_t frees;
 	uint64_t live_objects;
 	uint64_t live_bytes;
 	uint64_t slabs;
-	uint64_t committed_bytes;  /* slabs * slab_bytes */
+	uint64_t committed_bytes; /* slabs * slab_bytes */
 };
 
 struct tslab_epoch_stats {
 	size_t struct_bytes; /* set by the caller: sizeof(struct tslab_epoch_stats) */
 	tslab_epoch_t epoch;
-	uint64_t era;             /* rises with every epoch that uses the slot */
+	uint64_t era; /* rises with every epoch that uses the slot */
 	uint32_t slot;
-	uint32_t state;           /* enum tslab_epoch_state */
+	uint32_t state; /* enum tslab_epoch_state */
 	uint32_t heap_id;
-	uint32_t ring_index;      /* entry of the heap's ring, UINT32_MAX = opened by the program */
-	uint32_t is_default;      /* 1 = takes what is allocated outside any scope */
-	uint32_t label_id;        /* registry id; 0 = unlabeled or beyond the registry */
+	uint32_t ring_index; /* entry of the heap's ring, UINT32_MAX = opened by the program */
+	uint32_t is_default; /* 1 = takes what is allocated outside any scope */
+	uint32_t label_id;   /* registry id; 0 = unlabeled or beyond the registry */
 	char label[TSLAB_LABEL_MAX + 1];
-	uint64_t open_since_ns;   /* CLOCK_BOOTTIME */
-	uint64_t close_since_ns;  /* the same; 0 while active */
-	uint64_t age_ns;          /* since it was opened */
-	uint64_t open_scopes;     /* domain enters without their exit */
-	uint64_t references;      /* of tslab_epoch_add_references */
-	uint64_t abandoned;       /* scopes whose thread ended inside */
+	uint64_t open_since_ns;  /* CLOCK_BOOTTIME */
+	uint64_t close_since_ns; /* the same; 0 while active */
+	uint64_t age_ns;         /* since it was opened */
+	uint64_t open_scopes;    /* domain enters without their exit */
+	uint64_t references;     /* of tslab_epoch_add_references */
+	uint64_t abandoned;      /* scopes whose thread ended inside */
 	uint64_t live_objects;
 	uint64_t live_bytes;
-	uint64_t large_objects;   /* of these, above 32 KiB */
+	uint64_t large_objects; /* of these, above 32 KiB */
 	uint64_t large_bytes;
 	uint64_t slab_units;      /* 8 KiB units that carry a slab */
 	uint64_t committed_bytes; /* chunks and large objects */
@@ -151,8 +151,8 @@ struct tslab_epoch_stats {
 
 struct tslab_thread_stats {
 	size_t struct_bytes; /* set by the caller: sizeof(struct tslab_thread_stats) */
-	uint64_t tid;            /* kernel thread id */
-	uint64_t incarnation;    /* rises when a thread that ended is followed by another in its place */
+	uint64_t tid;        /* kernel thread id */
+	uint64_t incarnation; /* rises when a thread that ended is followed by another in its place */
 	uint64_t open_scopes;
 	uint64_t retained_bytes; /* empty memory kept for reuse */
 	uint64_t consistent;     /* as in struct tslab_process_stats */

@@ -62,6 +62,16 @@ void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *
 	}
 }
 
+void ts_blockread_add_thread(struct ts_thread_sum *sum, const struct ts_block_thread *thread)
+{
+	sum->threads += ts_a64_load_rlx(&thread->w.tid) != 0;
+	sum->retained_bytes += ts_a64_load_rlx(&thread->w.retained_bytes);
+	sum->epochs_opened += ts_a64_load_rlx(&thread->w.epochs_opened);
+	sum->epochs_closed += ts_a64_load_rlx(&thread->w.epochs_closed);
+	sum->epochs_discarded += ts_a64_load_rlx(&thread->w.epochs_discarded);
+	sum->epochs_finished += ts_a64_load_rlx(&thread->w.epochs_finished);
+}
+
 uint64_t ts_lane_sum_allocs(const struct ts_lane_sum *sum)
 {
 	uint64_t total = sum->large_allocs;

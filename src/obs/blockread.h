@@ -62,6 +62,18 @@ struct ts_lane_sum {
 
 void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane);
 
+/* What threads count, or keep, each for itself. */
+struct ts_thread_sum {
+	uint64_t threads; /* that have not ended */
+	uint64_t retained_bytes;
+	uint64_t epochs_opened;
+	uint64_t epochs_closed;
+	uint64_t epochs_discarded;
+	uint64_t epochs_finished;
+};
+
+void ts_blockread_add_thread(struct ts_thread_sum *sum, const struct ts_block_thread *thread);
+
 /* a - b, or 0: what is read beside running threads may lag, and a foreign segment may lie. */
 static inline uint64_t ts_minus(uint64_t a, uint64_t b)
 {

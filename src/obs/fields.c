@@ -47,7 +47,9 @@ const char *ts_field_machine(uint32_t e_machine)
 
 static uint64_t ts_field_chunk_units(const struct ts_snapshot *s, uint64_t chunks)
 {
-	return s->header.slab_unit_bytes ? chunks * (s->header.chunk_bytes / s->header.slab_unit_bytes) : 0;
+	return s->header.slab_unit_bytes ?
+		       chunks * (s->header.chunk_bytes / s->header.slab_unit_bytes) :
+		       0;
 }
 
 static uint64_t ts_field_empty_units(const struct ts_snapshot *s)
@@ -57,7 +59,7 @@ static uint64_t ts_field_empty_units(const struct ts_snapshot *s)
 	if (!unit_bytes)
 		return 0;
 	return ts_minus(s->lanes.chunk_bytes / unit_bytes, s->lanes.units_live) +
-	       s->retained_bytes / unit_bytes;
+	       s->thread_sum.retained_bytes / unit_bytes;
 }
 
 static double ts_field_fragmentation(const struct ts_snapshot *s)
@@ -102,6 +104,7 @@ static uint64_t ts_field_scope_age_ns(const struct ts_snapshot *s, const struct 
 #define E (subject->epoch)
 #define D (subject->domain)
 #define P(word) ts_a64_load_rlx(&S->process.w.word)
+#define T(word) (S->thread_sum.word)
 
 #define TYPE_U64 .type = TS_VALUE_U64, .u64
 #define TYPE_F64 .type = TS_VALUE_F64, .f64

@@ -41,7 +41,11 @@ static void put_text(struct ts_json *json, const char *text)
 static unsigned utf8_length(const unsigned char *s, uint32_t *code)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+	unsigned length = s[0] < 0x80     ? 1 :
+			  s[0] >> 5 == 6  ? 2 :
+			  s[0] >> 4 == 14 ? 3 :
+			  s[0] >> 3 == 30 ? 4 :
+					    0;
 
 	if (length < 2) {
 		*code = s[0];
@@ -76,7 +80,8 @@ static void put_string(struct ts_json *json, const char *string)
 		if (code == '"' || code == '\\') {
 			put(json, "\\", 1);
 			put(json, (const char *)s, 1);
-		} else if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029) {
+		} else if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 ||
+			   code == 0x2029) {
 			snprintf(escape, sizeof(escape), "\\u%04x", code);
 			put_text(json, escape);
 		} else {
@@ -155,7 +160,8 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 
 /* ---------------------------------------------------------------------------------------- snapshot -- */
 
-static void render_group(struct ts_json *json, enum ts_field_group group, const struct ts_subject *subject)
+static void render_group(struct ts_json *json, enum ts_field_group group,
+			 const struct ts_subject *subject)
 {
 	for (size_t i = 0; i < ts_field_count; i++) {
 		struct ts_value value;

@@ -132,7 +132,7 @@ static uint32_t own_build_id(uint8_t *id, size_t id_bytes)
 {
 	extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden")));
 	const char *base = (const char *)&__ehdr_start;
-	const ElfW(Phdr) *phdr;
+	const ElfW(Phdr) * phdr;
 
 	if (!base)
 		return 0;

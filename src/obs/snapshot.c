@@ -22,7 +22,8 @@ static bool grow(void **array, size_t count, size_t element_bytes)
 	return true;
 }
 
-#define APPEND(array, count) (grow((void **)&(array), (count), sizeof(*(array))) ? &(array)[(count)++] : NULL)
+#define APPEND(array, count)                                                                       \
+	(grow((void **)&(array), (count), sizeof(*(array))) ? &(array)[(count)++] : NULL)
 
 static void copy_text(char *to, size_t to_bytes, const char *from, size_t from_bytes)
 {
@@ -85,13 +86,13 @@ bool ts_snapshot_check_header(const struct ts_chunk_view *chunk, struct ts_block
 	if (header->build_id_bytes > sizeof(header->build_id))
 		header->build_id_bytes = 0;
 	if (memcmp(header->magic, TS_STATS_MAGIC, sizeof(header->magic)) != 0)
-		*why = "no stats segment (wrong magic)";
+		*why = "none (wrong magic)";
 	else if (header->endian != TS_STATS_ENDIAN)
 		*why = "of another byte order";
 	else if (header->major != TS_STATS_MAJOR)
 		*why = "of another format version than this tool reads";
 	else if (header->block_bytes != TS_BLOCK_BYTES || header->header_bytes > TS_BLOCK_BYTES)
-		*why = "inconsistent header";
+		*why = "inconsistent in its header";
 	else
 		return true;
 	return false;
@@ -103,7 +104,8 @@ static bool take_epochs(struct ts_snapshot *s, const struct ts_block_epochs *blo
 {
 	for (unsigned i = 0; i < TS_EPOCHS_PER_BLOCK; i++) {
 		const struct ts_epoch_words *row = &block->row[i];
-		const uint64_t label[] = { W(row, label0), W(row, label1), W(row, label2), W(row, label3) };
+		const uint64_t label[] = { W(row, label0), W(row, label1), W(row, label2),
+					   W(row, label3) };
 		struct ts_epoch_view *epoch;
 
 		if (!W(row, id))
@@ -150,7 +152,8 @@ static bool take_module(struct ts_snapshot *s, const struct ts_block_module *blo
 	if (!module)
 		return false;
 	module->index = block->index;
-	module->build_id_bytes = block->build_id_bytes <= sizeof(module->build_id) ? block->build_id_bytes : 0;
+	module->build_id_bytes =
+		block->build_id_bytes <= sizeof(module->build_id) ? block->build_id_bytes : 0;
 	memcpy(module->build_id, block->build_id, sizeof(module->build_id));
 	copy_text(module->path, sizeof(module->path), block->path, sizeof(block->path));
 	return true;
@@ -171,8 +174,7 @@ static bool take_thread(struct ts_snapshot *s, const struct ts_block_thread *blo
 		return false;
 	thread->tid = W(&block->w, tid);
 	thread->depth = W(&block->w, depth);
-	s->retained_bytes += W(&block->w, retained_bytes);
-	s->threads_now += thread->tid != 0;
+	ts_blockread_add_thread(&s->thread_sum, block);
 	return true;
 }
 
@@ -346,7 +348,8 @@ static int by_epoch_and_age(const void *a, const void *b)
 
 static int by_epoch(const void *a, const void *b)
 {
-	uint64_t x = ((const struct ts_lane_view *)a)->epoch_id, y = ((const struct ts_lane_view *)b)->epoch_id;
+	uint64_t x = ((const struct ts_lane_view *)a)->epoch_id,
+		 y = ((const struct ts_lane_view *)b)->epoch_id;
 
 	return (x > y) - (x < y);
 }
@@ -357,7 +360,8 @@ static void count_enters(const struct ts_snapshot *s, struct ts_domain_view *dom
 	const struct ts_lane_view key = { .epoch_id = domain->epoch_id };
 
 	lane = s->lane_view_count ?
-		       bsearch(&key, s->lane_views, s->lane_view_count, sizeof(key), by_epoch) : NULL;
+		       bsearch(&key, s->lane_views, s->lane_view_count, sizeof(key), by_epoch) :
+		       NULL;
 	while (lane && lane > s->lane_views && lane[-1].epoch_id == domain->epoch_id)
 		lane--;
 	for (; lane && lane < end && lane->epoch_id == domain->epoch_id; lane++) {
@@ -436,7 +440,7 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 	s->consistent = true;
 	s->chunk_count = chunk_count;
 	if (!chunk_count) {
-		*why = "no stats segment";
+		*why = "missing";
 		return false;
 	}
 	if (!ts_snapshot_check_header(&chunks[0], &s->header, why))
@@ -453,7 +457,7 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 	for (size_t i = 0; i < chunk_count; i++)
 		enough = enough && walk_chunk(s, &chunks[i], take_owners);
 	if (!enough || !add_abandoned(s) || !finish_domains(s)) {
-		*why = "not enough memory to read it";
+		*why = "too large for the memory there is";
 		return false;
 	}
 	return true;
@@ -483,7 +487,7 @@ const struct ts_module_view *ts_snapshot_module(const struct ts_snapshot *s, uin
 
 uint64_t ts_snapshot_committed_bytes(const struct ts_snapshot *s)
 {
-	return s->lanes.chunk_bytes + s->lanes.large_bytes + s->retained_bytes;
+	return s->lanes.chunk_bytes + s->lanes.large_bytes + s->thread_sum.retained_bytes;
 }
 
 uint64_t ts_snapshot_slab_bytes(const struct ts_snapshot *s)
@@ -525,7 +529,8 @@ uint64_t ts_epoch_full_slabs(const struct ts_snapshot *s, const struct ts_epoch_
 
 uint64_t ts_epoch_reclaimable_units(const struct ts_snapshot *s, const struct ts_epoch_view *epoch)
 {
-	uint64_t units = s->header.slab_unit_bytes ? epoch->lanes.chunk_bytes / s->header.slab_unit_bytes : 0;
+	uint64_t units =
+		s->header.slab_unit_bytes ? epoch->lanes.chunk_bytes / s->header.slab_unit_bytes : 0;
 
 	if (!ts_lane_sum_live_objects(&epoch->lanes))
 		return units;

@@ -53,7 +53,7 @@ struct ts_domain_view {
 	uint64_t tid; /* 0: the thread has ended */
 	uint64_t open;
 	uint64_t oldest_since_ns; /* 0: unknown */
-	uint64_t enters; /* of this thread in this epoch, all places together */
+	uint64_t enters;          /* of this thread in this epoch, all places together */
 	uint64_t exits;
 	struct ts_place_view *place; /* NULL: the library did not know where */
 };
@@ -129,14 +129,13 @@ struct ts_snapshot {
 	uint32_t class_bytes[TS_CLASS_COUNT];
 	struct ts_class_view classes[TS_CLASS_COUNT];
 	struct ts_lane_sum lanes;
-	uint64_t retained_bytes;
+	struct ts_thread_sum thread_sum;
 	uint64_t label_count;
 	char labels[TS_LABEL_IDS][TS_LABEL_BYTES];
 	uint64_t current_epoch; /* ring index of the default heap's newest epoch */
 	uint64_t ring_active;
 	uint64_t ring_closing;
 	uint64_t open_epochs;
-	uint64_t threads_now;
 
 	struct ts_epoch_view *epochs; /* by id */
 	size_t epoch_count;
@@ -154,13 +153,15 @@ struct ts_snapshot {
 	size_t lane_view_count;
 };
 
-/* Whether a chunk starts with a header that this reader understands; `why` gets a sentence if not. */
+/*
+ * Whether a chunk starts with a header that this reader understands. If not, `why` tells what the
+ * segment is: "its stats segment is ...".
+ */
 bool ts_snapshot_check_header(const struct ts_chunk_view *chunk, struct ts_block_header *header,
 			      const char **why);
 
 /*
- * Reads all chunks; the first is chunk 0. `target` is what the caller knows. False with *why: nothing
- * usable there, or no memory. Free with ts_snapshot_free in either case.
+ * Reads all chunks; the first is chunk 0. `target` is what the caller knows. False with *why as above. Free with ts_snapshot_free in either case.
  */
 bool ts_snapshot_read(struct ts_snapshot *snapshot, const struct ts_target *target,
 		      const struct ts_chunk_view *chunks, size_t chunk_count, const char **why);

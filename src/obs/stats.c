@@ -86,10 +86,7 @@ static void add_epochs(const union ts_block_copy *copy, void *context)
 
 static void add_thread(const union ts_block_copy *copy, void *context)
 {
-	struct tslab_process_stats *out = context;
-
-	out->threads += ts_a64_load_rlx(&copy->thread.w.tid) != 0;
-	out->retained_bytes += ts_a64_load_rlx(&copy->thread.w.retained_bytes);
+	ts_blockread_add_thread(context, &copy->thread);
 }
 
 static void take_process_words(const union ts_block_copy *copy, void *context)
@@ -109,6 +106,7 @@ int tslab_stats_process(struct tslab_process_stats *stats)
 	struct tslab_process_stats out = { .struct_bytes = sizeof(out) };
 	uint32_t class_bytes[TS_CLASS_COUNT];
 	struct ts_lane_sum sum = { .lanes = 0 };
+	struct ts_thread_sum threads = { .threads = 0 };
 	bool consistent;
 
 	if (!accepts(stats))
@@ -116,8 +114,14 @@ int tslab_stats_process(struct tslab_process_stats *stats)
 	consistent = visit_blocks(TS_BLOCK_PROCESS, take_process_words, &out);
 	consistent &= visit_blocks(TS_BLOCK_LANE, add_lane, &sum);
 	consistent &= visit_blocks(TS_BLOCK_EPOCHS, add_epochs, &out);
-	consistent &= visit_blocks(TS_BLOCK_THREAD, add_thread, &out);
+	consistent &= visit_blocks(TS_BLOCK_THREAD, add_thread, &threads);
 	class_bytes_table(class_bytes);
+	out.threads = threads.threads;
+	out.retained_bytes = threads.retained_bytes;
+	out.epochs_opened += threads.epochs_opened;
+	out.epochs_closed += threads.epochs_closed;
+	out.epochs_discarded += threads.epochs_discarded;
+	out.epochs_finished += threads.epochs_finished;
 	out.live_objects = ts_lane_sum_live_objects(&sum);
 	out.live_bytes = ts_lane_sum_live_bytes(&sum, class_bytes);
 	out.committed_bytes = sum.chunk_bytes + sum.large_bytes + out.retained_bytes;
@@ -220,8 +224,7 @@ static void add_lane_of_epoch(const union ts_block_copy *copy, void *context)
 		ts_blockread_add_lane(&search->sum, &copy->lane);
 }
 
-int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index,
-			    struct tslab_class_stats *stats)
+int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index, struct tslab_class_stats *stats)
 {
 	struct tslab_class_stats out = { .struct_bytes = sizeof(out) };
 	struct epoch_search search = { .id = epoch };

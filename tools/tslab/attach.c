@@ -33,7 +33,9 @@ static int chunk_of_link(const char *link)
 	if (*link != '+')
 		return -1;
 	chunk = strtol(link + 1, &end, 10);
-	return chunk > 0 && chunk < TS_SNAPSHOT_CHUNKS_MAX && (*end == '\0' || *end == ' ') ? (int)chunk : -1;
+	return chunk > 0 && chunk < TS_SNAPSHOT_CHUNKS_MAX && (*end == '\0' || *end == ' ') ?
+		       (int)chunk :
+		       -1;
 }
 
 static const void *copy_file(int fd, size_t bytes)
@@ -88,17 +90,18 @@ static void take_chunk(struct attachment *a, const char *path, int chunk, int ns
 {
 	struct ts_block_header header;
 	struct ts_chunk_view view = { NULL, 0 };
-	const char *why = "it cannot be opened";
+	const char *why = "not readable";
 	bool mapped = false, good = false;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd >= 0) {
 		if (!open_chunk(fd, &view, &mapped))
-			why = "it has an impossible size, or there is no memory for it";
+			why = "of an impossible size, or too large for the memory there is";
 		else if (ts_snapshot_check_header(&view, &header, &why))
-			good = header.pid == (uint32_t)ns_pid && header.chunk_index == (uint32_t)chunk;
+			good = header.pid == (uint32_t)ns_pid &&
+			       header.chunk_index == (uint32_t)chunk;
 		if (!good && view.base && header.pid != (uint32_t)ns_pid)
-			why = "it belongs to another process and was inherited";
+			why = "another process's, inherited";
 		close(fd);
 	}
 	if (good && !a->chunks[chunk].base) {
@@ -108,7 +111,7 @@ static void take_chunk(struct attachment *a, const char *path, int chunk, int ns
 	}
 	close_chunk(&view, mapped);
 	if (!good)
-		snprintf(a->why, sizeof(a->why), "a stats segment of process is there, but %s", why);
+		snprintf(a->why, sizeof(a->why), "its stats segment is %s", why);
 }
 
 static void keep_contiguous(struct attachment *a)
@@ -128,9 +131,11 @@ static bool refuse(struct attachment *a, pid_t pid)
 	else if (errno == EACCES || errno == EPERM)
 		snprintf(a->why, sizeof(a->why),
 			 "process %d cannot be read: it belongs to another user, or forbids it "
-			 "(only its own user and root can)", (int)pid);
+			 "(only its own user and root can)",
+			 (int)pid);
 	else
-		snprintf(a->why, sizeof(a->why), "process %d cannot be read: %s", (int)pid, strerror(errno));
+		snprintf(a->why, sizeof(a->why), "process %d cannot be read: %s", (int)pid,
+			 strerror(errno));
 	return false;
 }
 
@@ -149,7 +154,8 @@ bool attach(pid_t pid, struct attachment *a)
 	proc_describe(pid, &target);
 	snprintf(a->why, sizeof(a->why),
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
-		 "with TSLAB_STATS=0", (int)pid);
+		 "with TSLAB_STATS=0",
+		 (int)pid);
 	while ((entry = readdir(dir))) {
 		ssize_t length;
 		int chunk;

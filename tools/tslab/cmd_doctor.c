@@ -10,8 +10,7 @@ static const char help[] =
 	"Says what is wrong in a process: finding, evidence, what to do, and how sure that is.\n\n"
 	"  --threshold TIME  how long a scope may be open and an epoch may drain\n"
 	"                    (default 60s; suffix s, m, h, d)\n"
-	"  --json            an array of findings\n"
-	SOURCE_HELP
+	"  --json            an array of findings\n" SOURCE_HELP
 	"\nExit status: 0 nothing found, 2 trouble, 4 findings.\n";
 
 struct checkup {
@@ -32,9 +31,9 @@ static void add(struct checkup *c, const char *id, const char *severity, const c
 	va_start(arguments, evidence);
 	vsnprintf(text, sizeof(text), evidence, arguments);
 	va_end(arguments);
-	json_array_append_new(c->findings, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "severity", severity,
-						     "confidence", confidence, "evidence", text, "action",
-						     action));
+	json_array_append_new(c->findings, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id,
+						     "severity", severity, "confidence", confidence,
+						     "evidence", text, "action", action));
 }
 
 /* ----------------------------------------------------------------------------------------- checks -- */
@@ -76,7 +75,8 @@ static void check_draining(struct checkup *c)
 		describe_epoch(epoch, text, sizeof(text));
 		add(c, "not-draining", "warning", "high",
 		    "free these objects, or end the epoch with tslab_epoch_discard() instead of closing it",
-		    "%s; it was closed %llu s ago", text, (unsigned long long)get_u64(epoch, "closing_sec"));
+		    "%s; it was closed %llu s ago", text,
+		    (unsigned long long)get_u64(epoch, "closing_sec"));
 	}
 }
 
@@ -88,43 +88,96 @@ static const struct {
 	const char *what;
 	const char *action;
 } counters[] = {
-	{ { "safety", "invalid_free" }, "double", "double-free", "error", "high",
+	{ { "safety", "invalid_free" },
+	  "double",
+	  "double-free",
+	  "error",
+	  "high",
 	  "frees of objects that were freed already (refused)",
 	  "look for the first line of libtslab on the program's stderr: it names heap, epoch and label; "
 	  "TSLAB_ON_ERROR=abort stops at the place" },
-	{ { "safety", "invalid_free" }, "wild", "wild-free", "error", "high",
+	{ { "safety", "invalid_free" },
+	  "wild",
+	  "wild-free",
+	  "error",
+	  "high",
 	  "frees of addresses where no object starts (refused)",
 	  "free the pointer that the allocation returned; TSLAB_ON_ERROR=abort stops at the place" },
-	{ { "safety", "invalid_free" }, "foreign", "foreign-free", "error", "high",
+	{ { "safety", "invalid_free" },
+	  "foreign",
+	  "foreign-free",
+	  "error",
+	  "high",
 	  "frees of memory that is not libtslab's (refused)",
 	  "free it with the allocator that it came from; TSLAB_ON_ERROR=abort stops at the place" },
-	{ { "safety", "invalid_free" }, "stale", "stale-handle", "warning", "medium",
+	{ { "safety", "invalid_free" },
+	  "stale",
+	  "stale-handle",
+	  "warning",
+	  "medium",
 	  "uses of handles whose object is gone (refused)",
 	  "expected if the program uses handles to find out; else something keeps handles too long" },
-	{ { "safety", NULL }, "wrong_handle", "wrong-handle", "error", "high",
+	{ { "safety", NULL },
+	  "wrong_handle",
+	  "wrong-handle",
+	  "error",
+	  "high",
 	  "handles used with another heap than theirs, or that are no handles",
 	  "pass the heap that the handle's epoch belongs to" },
-	{ { "safety", NULL }, "refused_exits", "exit-without-enter", "error", "high",
+	{ { "safety", NULL },
+	  "refused_exits",
+	  "exit-without-enter",
+	  "error",
+	  "high",
 	  "domain exits without an enter on that thread",
 	  "pair enter and exit on the same thread, one exit for each enter that succeeded" },
-	{ { "safety", NULL }, "exits_out_of_order", "exit-out-of-order", "error", "high",
-	  "domain exits that skipped scopes inside", "leave scopes in the reverse order of entering" },
-	{ { "safety", NULL }, "references_saturated", "reference-count", "warning", "high",
+	{ { "safety", NULL },
+	  "exits_out_of_order",
+	  "exit-out-of-order",
+	  "error",
+	  "high",
+	  "domain exits that skipped scopes inside",
+	  "leave scopes in the reverse order of entering" },
+	{ { "safety", NULL },
+	  "references_saturated",
+	  "reference-count",
+	  "warning",
+	  "high",
 	  "reference counts that would have gone below zero or above their top",
 	  "pair the calls that add and take references" },
-	{ { "alloc_failures", NULL }, "epoch_closed", "allocation-in-closed-epoch", "error", "high",
+	{ { "alloc_failures", NULL },
+	  "epoch_closed",
+	  "allocation-in-closed-epoch",
+	  "error",
+	  "high",
 	  "allocations in an epoch that was closing or over (they got NULL)",
 	  "close an epoch after the last exit; allocate in the current one" },
-	{ { "alloc_failures", NULL }, "exhaustion", "limit-reached", "warning", "high",
+	{ { "alloc_failures", NULL },
+	  "exhaustion",
+	  "limit-reached",
+	  "warning",
+	  "high",
 	  "allocations refused by a limit, or because the reserved range is used up",
 	  "raise the limit of heap or epoch, or TSLAB_RANGE; tslab top shows who holds the memory" },
-	{ { "alloc_failures", NULL }, "mapfail", "os-refused-memory", "error", "high",
+	{ { "alloc_failures", NULL },
+	  "mapfail",
+	  "os-refused-memory",
+	  "error",
+	  "high",
 	  "allocations that the operating system had no memory for",
 	  "look at cgroup limits, ulimit -v and -d, vm.overcommit_memory" },
-	{ { NULL, NULL }, "total_madvise_failures", "madvise-failed", "warning", "high",
+	{ { NULL, NULL },
+	  "total_madvise_failures",
+	  "madvise-failed",
+	  "warning",
+	  "high",
 	  "returns of memory that the operating system refused",
 	  "locked memory (mlockall) cannot be returned; look at madvise_last_errno" },
-	{ { "label_registry", NULL }, "overflowed", "labels-overflowed", "info", "high",
+	{ { "label_registry", NULL },
+	  "overflowed",
+	  "labels-overflowed",
+	  "info",
+	  "high",
 	  "labels beyond the registry of 16: metrics show them as unlabeled",
 	  "name kinds of work in labels, not single items" },
 };
@@ -144,7 +197,8 @@ static void check_counters(struct checkup *c)
 
 		if (count)
 			add(c, counters[i].id, counters[i].severity, counters[i].confidence,
-			    counters[i].action, "%llu %s", (unsigned long long)count, counters[i].what);
+			    counters[i].action, "%llu %s", (unsigned long long)count,
+			    counters[i].what);
 	}
 }
 
@@ -167,7 +221,8 @@ static void check_ring(struct checkup *c)
 	if (closing > 10)
 		add(c, "closing-backlog", "warning", "medium",
 		    "see what the epochs hold with tslab top --epochs --by live_objects",
-		    "%llu of 16 entries of the default heap's ring drain", (unsigned long long)closing);
+		    "%llu of 16 entries of the default heap's ring drain",
+		    (unsigned long long)closing);
 }
 
 static void check_segment(struct checkup *c)

@@ -9,8 +9,7 @@ static const char help[] =
 	"epoch, and the source line of the domain_enter() whose domain_exit() is missing.\n\n"
 	"  --age TIME        how long a scope may be open (default 60s; 0 shows all; suffix s, m, h, d);\n"
 	"                    scopes whose thread has ended are shown at any age\n"
-	"  --json            an array of epochs with missing_exits and domains\n"
-	SOURCE_HELP
+	"  --json            an array of epochs with missing_exits and domains\n" SOURCE_HELP
 	"\nExit status: 0 nothing found, 2 trouble, 4 leaks.\n";
 
 static void print_leak(const json_t *leak)

@@ -26,16 +26,16 @@ static json_t *describe(const struct ts_snapshot *s)
 	char user[64];
 
 	proc_user(s->target.pid, user, sizeof(user));
-	return json_pack("{s:i, s:i, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "pid", s->target.pid,
-			 "ns_pid", s->target.ns_pid, "user", text_value(user), "comm",
-			 text_value(s->target.comm), "arch",
-			 ts_field_machine(s->header.arch_machine), "container", s->target.container,
-			 "age_sec",
-			 (json_int_t)(ts_minus(s->target.boot_ns, s->header.start_boot_ns) / 1000000000u),
-			 "open_epochs", (json_int_t)s->open_epochs, "live_bytes",
-			 (json_int_t)ts_lane_sum_live_bytes(&s->lanes, s->class_bytes), "committed_bytes",
-			 (json_int_t)ts_snapshot_committed_bytes(s), "rss_bytes",
-			 (json_int_t)s->target.rss_bytes);
+	return json_pack(
+		"{s:i, s:i, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "pid", s->target.pid,
+		"ns_pid", s->target.ns_pid, "user", text_value(user), "comm",
+		text_value(s->target.comm), "arch", ts_field_machine(s->header.arch_machine),
+		"container", s->target.container, "age_sec",
+		(json_int_t)(ts_minus(s->target.boot_ns, s->header.start_boot_ns) / 1000000000u),
+		"open_epochs", (json_int_t)s->open_epochs, "live_bytes",
+		(json_int_t)ts_lane_sum_live_bytes(&s->lanes, s->class_bytes), "committed_bytes",
+		(json_int_t)ts_snapshot_committed_bytes(s), "rss_bytes",
+		(json_int_t)s->target.rss_bytes);
 }
 
 static void add_process(json_t *list, pid_t pid)
@@ -60,28 +60,30 @@ static void print_list(const json_t *list)
 	const json_t *row;
 	size_t i;
 
-	printf("%8s %8s %-10s %-16s %-8s %7s %10s %10s %10s %8s\n", "PID", "NSPID", "USER", "COMMAND", "ARCH",
-	       "EPOCHS", "LIVE", "HELD", "RSS", "AGE");
+	printf("%8s %8s %-10s %-16s %-8s %7s %10s %10s %10s %8s\n", "PID", "NSPID", "USER",
+	       "COMMAND", "ARCH", "EPOCHS", "LIVE", "HELD", "RSS", "AGE");
 	json_array_foreach(list, i, row) {
 		char comm[32], user[64], live[HUMAN_BYTES], held[HUMAN_BYTES], rss[HUMAN_BYTES];
 		char age[HUMAN_BYTES];
 
 		printf("%8llu %8llu %-10s %-16s %-8s %7llu %10s %10s %10s %8s\n",
-		       (unsigned long long)get_u64(row, "pid"), (unsigned long long)get_u64(row, "ns_pid"),
+		       (unsigned long long)get_u64(row, "pid"),
+		       (unsigned long long)get_u64(row, "ns_pid"),
 		       clean(get_text(row, "user"), user, sizeof(user)),
 		       clean(get_text(row, "comm"), comm, sizeof(comm)), get_text(row, "arch"),
 		       (unsigned long long)get_u64(row, "open_epochs"),
 		       human_bytes(get_u64(row, "live_bytes"), live),
 		       human_bytes(get_u64(row, "committed_bytes"), held),
-		       human_bytes(get_u64(row, "rss_bytes"), rss), human_seconds(get_u64(row, "age_sec"), age));
+		       human_bytes(get_u64(row, "rss_bytes"), rss),
+		       human_seconds(get_u64(row, "age_sec"), age));
 	}
 }
 
 int cmd_ps(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+						 { "help", no_argument, NULL, 'h' },
+						 { NULL, 0, NULL, 0 } };
 	bool as_json = false;
 	json_t *list;
 	size_t count;

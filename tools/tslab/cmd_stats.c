@@ -10,8 +10,7 @@ static const char help[] =
 	"  --json            the whole snapshot as JSON (docs/cli.md lists the fields)\n"
 	"  --no-text         the same\n"
 	"  --epochs          all epochs, not only the ten largest\n"
-	"  --class N         one size class, every field\n"
-	SOURCE_HELP;
+	"  --class N         one size class, every field\n" SOURCE_HELP;
 
 enum { EPOCHS_SHOWN = 10 };
 
@@ -33,9 +32,9 @@ static void print_process(const json_t *d)
 	uint64_t started = get_u64(d, "start_time_ns"), now = get_u64(d, "timestamp_ns");
 
 	printf("process %llu (%s), %s, libtslab %s, using it for %s%s\n\n",
-	       (unsigned long long)get_u64(d, "pid"), clean(get_text(d, "comm"), comm, sizeof(comm)),
-	       get_text(d, "arch"), get_text(d, "lib_version"),
-	       human_seconds(ts_minus(now, started) / 1000000000u, age),
+	       (unsigned long long)get_u64(d, "pid"),
+	       clean(get_text(d, "comm"), comm, sizeof(comm)), get_text(d, "arch"),
+	       get_text(d, "lib_version"), human_seconds(ts_minus(now, started) / 1000000000u, age),
 	       json_is_true(json_object_get(d, "consistent")) ? "" : "; figures mix two moments");
 	puts("memory");
 	print_bytes("live", d, "live_bytes", "in objects of the program");
@@ -80,8 +79,8 @@ static void print_classes(const json_t *classes)
 	const json_t *row;
 	size_t i;
 
-	printf("\nsize classes in use\n  %5s %8s %14s %14s %12s %10s %10s\n", "class", "object", "allocations",
-	       "frees", "live", "live", "slabs");
+	printf("\nsize classes in use\n  %5s %8s %14s %14s %12s %10s %10s\n", "class", "object",
+	       "allocations", "frees", "live", "live", "slabs");
 	json_array_foreach(classes, i, row) {
 		char live[HUMAN_BYTES], slabs[HUMAN_BYTES];
 
@@ -132,7 +131,8 @@ static int print_all(const json_t *document, size_t epochs_shown)
 {
 	print_process(document);
 	print_trouble(json_object_get(document, "alloc_failures"), "allocations that failed");
-	print_trouble(json_object_get(json_object_get(document, "safety"), "invalid_free"), "frees refused");
+	print_trouble(json_object_get(json_object_get(document, "safety"), "invalid_free"),
+		      "frees refused");
 	print_trouble(json_object_get(document, "safety"), "calls refused");
 	print_classes(json_object_get(document, "classes"));
 	print_epochs(document, epochs_shown);
@@ -141,11 +141,12 @@ static int print_all(const json_t *document, size_t epochs_shown)
 
 int cmd_stats(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },	  { "no-text", no_argument, NULL, 'j' },
-		{ "epochs", no_argument, NULL, 'e' },	  { "class", required_argument, NULL, 'c' },
-		SOURCE_OPTIONS, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+						 { "no-text", no_argument, NULL, 'j' },
+						 { "epochs", no_argument, NULL, 'e' },
+						 { "class", required_argument, NULL, 'c' },
+						 SOURCE_OPTIONS,
+						 { NULL, 0, NULL, 0 } };
 	struct source source = { .name = NULL };
 	const char *class_text = NULL;
 	size_t epochs_shown = EPOCHS_SHOWN;
@@ -174,7 +175,8 @@ int cmd_stats(int argc, char **argv)
 	if (as_json && (json_dumpf(document, stdout, JSON_INDENT(1)) || putchar('\n') == EOF))
 		code = complain("cannot write the JSON");
 	else if (!as_json)
-		code = class_text ? print_class(document, class_text) : print_all(document, epochs_shown);
+		code = class_text ? print_class(document, class_text) :
+				    print_all(document, epochs_shown);
 	json_decref(document);
 	return code;
 }

@@ -13,15 +13,15 @@ static const char help[] =
 	"                    rss_bytes, age_sec, refcount, live_bytes, live_objects, allocations, ...\n"
 	"                    A name that does not exist lists those that do\n"
 	"  --n N             how many rows (default 10)\n"
-	"  --json            the rows as a JSON array, all fields\n"
-	SOURCE_HELP;
+	"  --json            the rows as a JSON array, all fields\n" SOURCE_HELP;
 
 static void print_class_rows(const json_t *rows, const char *by)
 {
 	const json_t *row;
 	size_t i;
 
-	printf("  %5s %8s %14s %12s %10s %10s  %s\n", "class", "object", "allocations", "live", "live", "slabs", by);
+	printf("  %5s %8s %14s %12s %10s %10s  %s\n", "class", "object", "allocations", "live",
+	       "live", "slabs", by);
 	json_array_foreach(rows, i, row) {
 		char live[HUMAN_BYTES], slabs[HUMAN_BYTES];
 
@@ -59,11 +59,13 @@ static int show(const json_t *document, bool classes, const char *by, size_t mos
 
 int cmd_top(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "epochs", no_argument, NULL, 'e' },	{ "classes", no_argument, NULL, 'c' },
-		{ "by", required_argument, NULL, 'b' }, { "n", required_argument, NULL, 'n' },
-		{ "json", no_argument, NULL, 'j' },	SOURCE_OPTIONS, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "epochs", no_argument, NULL, 'e' },
+						 { "classes", no_argument, NULL, 'c' },
+						 { "by", required_argument, NULL, 'b' },
+						 { "n", required_argument, NULL, 'n' },
+						 { "json", no_argument, NULL, 'j' },
+						 SOURCE_OPTIONS,
+						 { NULL, 0, NULL, 0 } };
 	struct source source = { .bare = true };
 	const char *by = "estimated_rss_bytes";
 	bool classes = false, as_json = false;

@@ -59,22 +59,26 @@ void describe_epoch(const json_t *epoch, char *buffer, size_t buffer_bytes)
 	snprintf(buffer, buffer_bytes,
 		 "epoch %llu \"%s\": %s, age %s, refcount %llu, holds %s in %llu live objects",
 		 (unsigned long long)get_u64(epoch, "epoch_id"),
-		 *text ? clean(text, label, sizeof(label)) : "unlabeled", get_text(epoch, "state_detail"),
-		 human_seconds(get_u64(epoch, "age_sec"), age), (unsigned long long)get_u64(epoch, "refcount"),
+		 *text ? clean(text, label, sizeof(label)) : "unlabeled",
+		 get_text(epoch, "state_detail"), human_seconds(get_u64(epoch, "age_sec"), age),
+		 (unsigned long long)get_u64(epoch, "refcount"),
 		 human_bytes(get_u64(epoch, "estimated_rss_bytes"), held),
 		 (unsigned long long)get_u64(epoch, "live_objects"));
 }
 
 void describe_missing(const json_t *leak, char *buffer, size_t buffer_bytes)
 {
-	uint64_t missing = get_u64(leak, "missing_exits"), references = get_u64(leak, "missing_references");
+	uint64_t missing = get_u64(leak, "missing_exits"),
+		 references = get_u64(leak, "missing_references");
 	char entered[HUMAN_BYTES], exited[HUMAN_BYTES];
 	int used = 0;
 
 	if (missing)
-		used = snprintf(buffer, buffer_bytes, "entered %s, exited %s. Missing %llu domain_exit() call%s.",
-				times(get_u64(leak, "enters"), entered), times(get_u64(leak, "exits"), exited),
-				(unsigned long long)missing, missing == 1 ? "" : "s");
+		used = snprintf(buffer, buffer_bytes,
+				"entered %s, exited %s. Missing %llu domain_exit() call%s.",
+				times(get_u64(leak, "enters"), entered),
+				times(get_u64(leak, "exits"), exited), (unsigned long long)missing,
+				missing == 1 ? "" : "s");
 	if (references)
 		snprintf(buffer + used, buffer_bytes - (size_t)used,
 			 "%s%llu reference%s taken by tslab_epoch_add_references() not given back.",
@@ -92,6 +96,6 @@ void describe_domain(const json_t *domain, char *buffer, size_t buffer_bytes)
 			 human_seconds(get_u64(domain, "oldest_age_sec"), age));
 	else
 		snprintf(who, sizeof(who), "by a thread that has ended");
-	snprintf(buffer, buffer_bytes, "%llu open scope%s entered at %s, %s", (unsigned long long)open,
-		 open == 1 ? "" : "s", site, who);
+	snprintf(buffer, buffer_bytes, "%llu open scope%s entered at %s, %s",
+		 (unsigned long long)open, open == 1 ? "" : "s", site, who);
 }

@@ -112,7 +112,8 @@ bool proc_describe(pid_t pid, struct ts_target *target)
 	target->boot_ns = now_ns(CLOCK_BOOTTIME);
 	target->monotonic_ns = now_ns(CLOCK_MONOTONIC);
 	first_line(open_file(pid, "comm"), target->comm, sizeof(target->comm));
-	first_line(fopen("/proc/sys/kernel/random/boot_id", "re"), target->boot_id, sizeof(target->boot_id));
+	first_line(fopen("/proc/sys/kernel/random/boot_id", "re"), target->boot_id,
+		   sizeof(target->boot_id));
 	read_container(pid, target->container, sizeof(target->container));
 	read_rss(pid, target);
 	return target->comm[0] != '\0';

@@ -9,7 +9,8 @@ static const char *rank_field;
 
 static int largest_first(const void *a, const void *b)
 {
-	double x = get_number(*(json_t *const *)a, rank_field), y = get_number(*(json_t *const *)b, rank_field);
+	double x = get_number(*(json_t *const *)a, rank_field),
+	       y = get_number(*(json_t *const *)b, rank_field);
 
 	return (x < y) - (x > y);
 }
@@ -59,8 +60,10 @@ void list_rankable(FILE *to, const json_t *rows)
 /* Columns that every listing of epochs shows. */
 static bool is_shown(const char *field)
 {
-	static const char *const shown[] = { "age_sec", "refcount", "live_objects", "live_bytes",
-					     "estimated_rss_bytes", "rss_bytes", "epoch_id" };
+	static const char *const shown[] = {
+		"age_sec",   "refcount", "live_objects", "live_bytes", "estimated_rss_bytes",
+		"rss_bytes", "epoch_id"
+	};
 
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
 		if (!strcmp(field, shown[i]))
@@ -74,8 +77,8 @@ void print_epoch_rows(const json_t *rows, const char *by)
 	const json_t *row;
 	size_t i;
 
-	printf("  %7s %-10s %-31s %9s %8s %10s %10s %10s", "epoch", "state", "label", "age", "refcount",
-	       "objects", "live", "held");
+	printf("  %7s %-10s %-31s %9s %8s %10s %10s %10s", "epoch", "state", "label", "age",
+	       "refcount", "objects", "live", "held");
 	if (extra)
 		printf("  %s", by);
 	putchar('\n');
@@ -84,7 +87,8 @@ void print_epoch_rows(const json_t *rows, const char *by)
 
 		printf("  %7llu %-10s %-31s %9s %8llu %10llu %10s %10s",
 		       (unsigned long long)get_u64(row, "epoch_id"), get_text(row, "state_detail"),
-		       *get_text(row, "label") ? clean(get_text(row, "label"), label, sizeof(label)) : "-",
+		       *get_text(row, "label") ? clean(get_text(row, "label"), label, sizeof(label)) :
+						 "-",
 		       human_seconds(get_u64(row, "age_sec"), age),
 		       (unsigned long long)get_u64(row, "refcount"),
 		       (unsigned long long)get_u64(row, "live_objects"),

@@ -41,8 +41,8 @@ static pid_t find_named(const char *name)
 	if (!found)
 		complain("no process named \"%s\" shows a stats segment", name);
 	else if (!unique)
-		complain("more than one process is named \"%s\", for example %d and %d: give a PID", name,
-			 (int)found, (int)pid);
+		complain("more than one process is named \"%s\", for example %d and %d: give a PID",
+			 name, (int)found, (int)pid);
 	return unique ? found : 0;
 }
 
@@ -139,7 +139,8 @@ json_t *source_load(const struct source *source)
 	document = json_loadf(stdin, 0, &error);
 	if (!document)
 		complain("stdin, line %d: %s", error.line, error.text);
-	else if (!json_is_object(document) || !json_is_integer(json_object_get(document, "schema_version")))
+	else if (!json_is_object(document) ||
+		 !json_is_integer(json_object_get(document, "schema_version")))
 		complain("stdin is not a snapshot: no schema_version");
 	else if (get_u64(document, "schema_version") != 1)
 		complain("stdin has schema_version %llu, this tool reads 1",

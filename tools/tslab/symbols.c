@@ -16,6 +16,7 @@
 
 #if TSLAB_HAVE_LIBDW
 
+#include <dwarf.h>
 #include <elfutils/libdwfl.h>
 
 /* A module that is looked into; the last one stays open, places of one module tend to follow. */
@@ -73,7 +74,8 @@ static bool try_file(struct reader *r, const char *path, const struct ts_place_v
 	elf = r->module ? dwfl_module_getelf(r->module, &r->bias) : NULL;
 	if (elf && same_build(r->module, place->build_id))
 		return true;
-	snprintf(r->note, sizeof(r->note), elf ? "the file there is another build" : "the file there is no ELF file");
+	snprintf(r->note, sizeof(r->note),
+		 elf ? "the file there is another build" : "the file there is no ELF file");
 	if (r->dwfl)
 		dwfl_end(r->dwfl);
 	r->dwfl = NULL;
@@ -81,7 +83,8 @@ static bool try_file(struct reader *r, const char *path, const struct ts_place_v
 	return false;
 }
 
-static bool find_module(struct reader *r, const struct ts_place_view *place, const char *sysroot, int pid)
+static bool find_module(struct reader *r, const struct ts_place_view *place, const char *sysroot,
+			int pid)
 {
 	char path[1024];
 
@@ -108,15 +111,33 @@ static bool find_module(struct reader *r, const struct ts_place_view *place, con
 	return false;
 }
 
+/* The function as the source has it: one that was inlined has no symbol of its own. NULL if unknown. */
+static const char *source_function(Dwfl_Module *module, GElf_Addr address)
+{
+	Dwarf_Addr bias = 0;
+	Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias), *scopes = NULL;
+	int count = unit ? dwarf_getscopes(unit, address - bias, &scopes) : 0;
+	const char *name = NULL;
+
+	for (int i = 0; i < count && !name; i++)
+		if (dwarf_tag(&scopes[i]) == DW_TAG_inlined_subroutine ||
+		    dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
+			name = dwarf_diename(&scopes[i]);
+	free(scopes);
+	return name;
+}
+
 static void resolve(struct reader *r, struct ts_place_view *place)
 {
 	/* The return address is behind the call; the call itself is one byte before it at the latest. */
 	GElf_Addr address = r->bias + place->offset - 1;
-	const char *function = dwfl_module_addrname(r->module, address);
+	const char *function = source_function(r->module, address);
 	Dwfl_Line *line = dwfl_module_getsrc(r->module, address);
 	const char *file = NULL;
 	int number = 0;
 
+	if (!function)
+		function = dwfl_module_addrname(r->module, address);
 	if (line)
 		file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
 	if (function)
@@ -125,7 +146,8 @@ static void resolve(struct reader *r, struct ts_place_view *place)
 		snprintf(place->file, sizeof(place->file), "%s", file);
 		place->line = number > 0 ? (uint64_t)number : 0;
 	} else {
-		snprintf(place->note, sizeof(place->note), "the file has no line information (built without -g)");
+		snprintf(place->note, sizeof(place->note),
+			 "the file has no line information (built without -g)");
 	}
 }
 

@@ -87,8 +87,8 @@ void describe_site(const json_t *domain, char *buffer, size_t buffer_bytes)
 
 	if (*file)
 		snprintf(raw, sizeof(raw), "%s:%llu%s%s%s", file,
-			 (unsigned long long)get_u64(domain, "line"), *function ? " (" : "", function,
-			 *function ? ")" : "");
+			 (unsigned long long)get_u64(domain, "line"), *function ? " (" : "",
+			 function, *function ? ")" : "");
 	else if (*site)
 		snprintf(raw, sizeof(raw), "%s%s%s%s%s%s%s", site, *function ? " (" : "", function,
 			 *function ? ")" : "", *note ? " [" : "", note, *note ? "]" : "");

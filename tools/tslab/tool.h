@@ -46,7 +46,7 @@ struct attachment {
 	struct ts_chunk_view chunks[TS_SNAPSHOT_CHUNKS_MAX];
 	bool mapped[TS_SNAPSHOT_CHUNKS_MAX];
 	size_t chunk_count;
-	bool gaps; /* chunks are missing: private memory of the process, or too many */
+	bool gaps;     /* chunks are missing: private memory of the process, or too many */
 	char why[256]; /* a sentence, if nothing could be attached */
 };
 /* False: a.why tells. */
@@ -66,7 +66,10 @@ struct source {
 };
 #define SOURCE_OPTIONS                                                                             \
 	{ "name", required_argument, NULL, 'N' }, { "stdin", no_argument, NULL, 'S' },             \
-		{ "sysroot", required_argument, NULL, 'R' }, { "help", no_argument, NULL, 'h' }
+		{ "sysroot", required_argument, NULL, 'R' },                                       \
+	{                                                                                          \
+		"help", no_argument, NULL, 'h'                                                     \
+	}
 #define SOURCE_HELP                                                                                \
 	"  PID               the process\n"                                                        \
 	"  --name NAME       the one process with this command name\n"                             \

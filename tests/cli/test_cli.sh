@@ -1,0 +1,333 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs the tool against victim.c from outside. Prints TAP. A missing program is a failure.
+# The tool runs natively; the victim may run under TEST_RUNNER (qemu-user).
+set -u
+: "${abs_top_builddir:=$PWD}" "${abs_top_srcdir:=$PWD}" "${TEST_RUNNER=}"
+# A cross build is looked into with a tool of this machine.
+tslab=${TSLAB_TOOL-$abs_top_builddir/tools/tslab/tslab}
+victim=$abs_top_builddir/tests/cli/victim
+source=$abs_top_srcdir/tests/cli/victim.c
+work=$(mktemp -d) || exit 99
+chmod 755 "$work"
+count=0
+victim_pid=
+
+end_victim() {
+	[ -n "$victim_pid" ] || return 0
+	kill -CONT "$victim_pid" 2>/dev/null
+	kill "$victim_pid" 2>/dev/null
+	wait "$victim_pid" 2>/dev/null
+	victim_pid=
+}
+trap 'end_victim; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+
+ok() { # ok NAME: by the status of the last command
+	if [ $? -eq 0 ]; then
+		count=$((count + 1))
+		echo "ok $count - $1"
+	else
+		count=$((count + 1))
+		sed 's/^/# out: /' "$work/out"
+		sed 's/^/# err: /' "$work/err"
+		echo "not ok $count - $1"
+	fi
+}
+
+skip() { # skip NAME REASON
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+# shellcheck disable=SC2086 # the runner is a command line
+start() { # start ARGUMENT...: a victim that has done as told; AS in the environment goes in front
+	end_victim
+	rm -f "$work/in" "$work/ready"
+	mkfifo "$work/in"
+	: >"$work/ready"
+	chmod 666 "$work/ready"
+	${AS-} $TEST_RUNNER "$victim" "$@" <"$work/in" >"$work/ready" 2>"$work/victim.err" &
+	victim_pid=$!
+	exec 3>"$work/in"
+	waited=0
+	until grep -q ready "$work/ready"; do
+		waited=$((waited + 1))
+		if [ $waited -eq 400 ] || ! kill -0 "$victim_pid"; then
+			sed 's/^/# victim: /' "$work/victim.err"
+			echo "Bail out! the victim did not start"
+			exit 1
+		fi
+		sleep 0.05
+	done
+}
+
+run() { # run STATUS COMMAND...: it ends with this status; what it prints is kept
+	wanted=$1
+	shift
+	status=0
+	"$@" >"$work/out" 2>"$work/err" || status=$?
+	echo "status $status, wanted $wanted: $*" >>"$work/err"
+	[ "$status" -eq "$wanted" ]
+}
+
+shows() { # shows REGEX...: all of them are in the output
+	for regex in "$@"; do
+		grep -Eq "$regex" "$work/out" || {
+			echo "not shown: $regex" >>"$work/err"
+			return 1
+		}
+	done
+}
+
+says() { # says REGEX: on stderr
+	grep -Eq "$1" "$work/err"
+}
+
+json() { # json EXPRESSION: true of the output
+	jq -e "$1" <"$work/out" >/dev/null 2>>"$work/err"
+}
+
+line_of() {
+	grep -n "$1" "$source" | cut -d: -f1
+}
+
+for program in jq setpriv; do
+	command -v "$program" >/dev/null || {
+		echo "Bail out! $program is missing"
+		exit 1
+	}
+done
+
+# -- a leak ------------------------------------------------------------------------------------------
+start leak
+line=$(line_of 'LEAK \*/')
+run 0 "$tslab" ps && shows "^ *$victim_pid "
+ok 'ps lists the process'
+run 0 "$tslab" ps --json && json "[.[] | select(.pid == $victim_pid and .open_epochs == 2)] | length == 1"
+ok 'ps --json'
+run 4 "$tslab" leaks --age 0 "$victim_pid" &&
+	shows 'background-worker-3' 'refcount 2' 'entered twice, exited zero times' \
+		'Missing 2 domain_exit\(\) calls' '200 live objects' "victim\\.c:$line \\(forget_to_exit\\)"
+ok 'leaks names label, count, memory and source line'
+run 0 "$tslab" leaks --age 1h "$victim_pid" && shows 'no scope has been open'
+ok 'leaks keeps quiet about younger scopes'
+run 4 "$tslab" leaks --age 0 --json "$victim_pid" &&
+	json ".[0].missing_exits == 2 and .[0].domains[0].line == $line and .[0].domains[0].open == 2"
+ok 'leaks --json'
+run 4 "$tslab" doctor --threshold 0 "$victim_pid" && shows 'open-scope' 'background-worker-3' 'confidence'
+ok 'doctor finds it'
+run 0 "$tslab" doctor "$victim_pid" && shows 'nothing found'
+ok 'doctor keeps quiet about younger scopes'
+run 0 "$tslab" stats "$victim_pid" && shows 'background-worker-3' 'allocations +200' 'epochs open: 2'
+ok 'stats'
+run 0 "$tslab" stats --json "$victim_pid" && cp "$work/out" "$work/snapshot.json" &&
+	json "has(\"timestamp_ns\") and .schema_version == 1 and .pid == $victim_pid and .consistent
+		and .total_allocations == 200 and .live_objects == 200 and (.classes | length) == 40
+		and .rss_bytes_current > 0 and .page_size > 0 and .epoch_count == 16" &&
+	json '[.classes[].allocations] | add == 200' &&
+	json '.epochs[] | select(.label == "background-worker-3") | .refcount == 2 and .state == "ACTIVE"
+		and .estimated_rss_bytes >= 200000 and .live_bytes >= 200000 and .epoch_era >= 1'
+ok 'stats --json: the fields agree with each other'
+run 0 "$tslab" stats --no-text "$victim_pid" && json '.schema_version == 1'
+ok 'stats --no-text is JSON too'
+run 0 "$tslab" top --epochs --by rss_bytes --n 1 "$victim_pid" && shows 'background-worker-3' &&
+	[ "$(wc -l <"$work/out")" -eq 2 ]
+ok 'top --epochs'
+run 0 "$tslab" top --classes --by live_bytes --n 1 "$victim_pid" && shows ' 1024 +200 '
+ok 'top --classes'
+run 0 "$tslab" top --by age_ns --json "$victim_pid" && json 'length == 2 and .[0].age_ns >= .[1].age_ns'
+ok 'top --json'
+run 2 "$tslab" top --by nonsense "$victim_pid" && says 'no number "nonsense"' && says 'refcount'
+ok 'top lists what it can rank by'
+
+# -- the same from a file ----------------------------------------------------------------------------
+run_stdin() {
+	input=$1
+	shift
+	run "$@" <"$input"
+}
+run_stdin "$work/snapshot.json" 4 "$tslab" leaks --stdin --age 0 && shows "victim\\.c:$line"
+ok 'leaks --stdin'
+run_stdin "$work/snapshot.json" 0 "$tslab" top --stdin --by rss_bytes && shows 'background-worker-3'
+ok 'top --stdin'
+run_stdin "$work/snapshot.json" 0 "$tslab" stats --stdin && shows 'allocations +200'
+ok 'stats --stdin'
+echo '{"a": ' >"$work/cut.json"
+run_stdin "$work/cut.json" 2 "$tslab" stats --stdin && says 'stdin, line'
+ok 'a cut document is refused with its line'
+echo '{"a": 1}' >"$work/other.json"
+run_stdin "$work/other.json" 2 "$tslab" stats --stdin && says 'not a snapshot'
+ok 'another document is refused'
+sed 's/"schema_version": 1/"schema_version": 2/' "$work/snapshot.json" >"$work/newer.json"
+run_stdin "$work/newer.json" 2 "$tslab" stats --stdin && says 'schema_version 2'
+ok 'a newer document is refused'
+
+# -- stopped, repaired, deadlocked -------------------------------------------------------------------
+kill -STOP "$victim_pid"
+run 4 "$tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 ' "victim\\.c:$line"
+ok 'a stopped process is read'
+kill -CONT "$victim_pid"
+echo repair >&3
+waited=0
+until grep -q repaired "$work/ready" || [ $waited -ge 100 ]; do
+	sleep 0.05
+	waited=$((waited + 1))
+done
+run 0 "$tslab" leaks --age 0 "$victim_pid"
+ok 'nothing is reported after the repair'
+start leak deadlock
+run 4 "$tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 '
+ok 'a deadlocked process is read'
+
+# -- other findings ----------------------------------------------------------------------------------
+start thread-end
+line=$(line_of 'ABANDONED \*/')
+run 4 "$tslab" leaks "$victim_pid" && shows 'left-by-thread' "victim\\.c:$line" 'thread that has ended'
+ok 'a scope whose thread has ended is reported at any age'
+start closing
+run 4 "$tslab" doctor --threshold 0 "$victim_pid" && shows 'not-draining' 'draining' 'CLOSING'
+ok 'an epoch that does not drain is found'
+start references
+run 4 "$tslab" leaks --age 0 "$victim_pid" && shows '1 reference .*not given back'
+ok 'a reference that is not given back is reported'
+start misuse
+run 4 "$tslab" doctor "$victim_pid" && shows 'double-free' 'exit-without-enter' '1 frees? of objects'
+ok 'refused calls are found'
+run 4 "$tslab" doctor --json "$victim_pid" && json 'map(.id) | contains(["double-free", "exit-without-enter"])'
+ok 'doctor --json'
+start label "$(printf 'a\033[31mb\342\200\256c"d')"
+run 0 "$tslab" stats "$victim_pid" && ! LC_ALL=C grep -q "$(printf '\033')" "$work/out" &&
+	! LC_ALL=C grep -q "$(printf '\342\200\256')" "$work/out"
+ok 'labels cannot speak to the terminal'
+run 0 "$tslab" stats --json "$victim_pid" && json '[.epochs[].label] | any(contains("c\"d"))'
+ok 'and are data in JSON'
+
+# -- source lines ------------------------------------------------------------------------------------
+start leak
+line=$(line_of 'LEAK \*/')
+run 4 "$tslab" leaks --age 0 --sysroot "$work/nowhere" "$victim_pid" && shows 'Missing 2 ' "victim\\.c:$line"
+ok 'a sysroot that lacks the file does not hurt'
+mkdir -p "$work/root$(dirname "$victim")"
+cp /bin/true "$work/root$victim"
+run 4 "$tslab" leaks --age 0 --sysroot "$work/root" "$victim_pid" && shows 'Missing 2 ' "victim\\.c:$line"
+ok 'a file of another build is not believed'
+
+if [ -z "$TEST_RUNNER" ]; then
+	built=$victim
+	victim=$work/replaced
+	cp "$built" "$victim"
+	start leak
+	cp /bin/true "$work/other"
+	mv "$work/other" "$victim"
+	run 4 "$tslab" leaks --age 0 "$victim_pid" && shows "victim\\.c:$line \\(forget_to_exit\\)"
+	ok 'a program that was replaced on disk is read as it runs'
+	victim=$built
+else
+	skip 'a program that was replaced on disk is read as it runs' 'the executable is the emulator'
+fi
+
+# -- who may look ------------------------------------------------------------------------------------
+if [ "$(id -u)" -eq 0 ]; then
+	nobody='setpriv --reuid 65534 --regid 65534 --clear-groups'
+	cp "$tslab" "$work/tslab" 2>/dev/null
+	built=$abs_top_builddir/tools/tslab/.libs/tslab
+	[ ! -x "$built" ] || cp "$built" "$work/tslab"
+	# shellcheck disable=SC2086
+	run 2 $nobody "$work/tslab" leaks "$victim_pid" && says 'belongs to another user'
+	ok 'another user gets nothing'
+	# shellcheck disable=SC2086
+	run 1 $nobody "$work/tslab" ps
+	ok 'and does not see it in ps'
+	cp "$victim" "$work/victim"
+	victim=$work/victim
+	AS=$nobody
+	start leak
+	# shellcheck disable=SC2086
+	run 4 $nobody "$work/tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 '
+	ok 'a user looks into his own process without privilege'
+	run 4 "$tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 '
+	ok 'and root looks into it'
+	start leak hidden
+	# shellcheck disable=SC2086
+	run 2 $nobody "$work/tslab" leaks "$victim_pid" && says 'forbids it'
+	ok 'a process that forbids it is not read by its user'
+	run 4 "$tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 '
+	ok 'but by root'
+	AS=
+	victim=$abs_top_builddir/tests/cli/victim
+else
+	for name in 'another user gets nothing' 'and does not see it in ps' \
+		'a user looks into his own process without privilege' 'and root looks into it' \
+		'a process that forbids it is not read by its user' 'but by root'; do
+		skip "$name" 'needs root to change users'
+	done
+fi
+
+# -- nothing there -----------------------------------------------------------------------------------
+run 2 "$tslab" stats $$ && says 'shows no stats segment'
+ok 'a process without the library'
+end_victim
+TSLAB_STATS=0
+export TSLAB_STATS
+start leak
+run 2 "$tslab" stats "$victim_pid" && says 'TSLAB_STATS=0'
+ok 'a process that switched it off'
+start impostor
+run 2 "$tslab" stats "$victim_pid" && says 'its stats segment is none'
+ok 'a memfd of that name with something else in it'
+start truncating
+tries=0
+status=2
+while [ $tries -lt 30 ] && [ $status -eq 2 ]; do
+	status=0
+	"$tslab" stats "$victim_pid" >"$work/out" 2>"$work/err" || status=$?
+	tries=$((tries + 1))
+done
+[ $status -eq 2 ]
+ok 'a memfd that shrinks while it is read'
+unset TSLAB_STATS
+end_victim
+run 2 "$tslab" leaks 2147483646 && says 'no process 2147483646'
+ok 'no such process'
+run 2 "$tslab" leaks --name no-such-program && says 'no process named'
+ok 'no such name'
+start leak
+if [ -z "$TEST_RUNNER" ]; then
+	run 4 "$tslab" leaks --age 0 --name victim && shows 'Missing 2 '
+	ok '--name'
+else
+	skip '--name' 'an emulated process has its emulator'"'"'s name'
+fi
+
+# -- usage -------------------------------------------------------------------------------------------
+for command in ps stats top leaks doctor; do
+	run 0 "$tslab" $command --help && shows "^Usage: tslab $command"
+	ok "$command --help"
+	run 2 "$tslab" $command --no-such-option && says 'Try `tslab'
+	ok "$command refuses an unknown option"
+done
+run 0 "$tslab" --help && shows 'ps' 'stats' 'top' 'leaks' 'doctor'
+ok '--help'
+run 2 "$tslab" && says 'Usage'
+ok 'no command'
+run 2 "$tslab" nonsense && says 'no command "nonsense"'
+ok 'an unknown command'
+run 2 "$tslab" stats && says 'no process given'
+ok 'no process given'
+run 2 "$tslab" stats 12x && says '"12x" is no process id'
+ok 'a process id that is none'
+run 2 "$tslab" stats 1 2 && says 'give one of'
+ok 'two process ids'
+run 2 "$tslab" leaks --age soon 1 && says '"soon" is no time'
+ok 'an age that is none'
+run 2 "$tslab" top --n 0 1 && says 'no number from 1'
+ok 'a number of rows that is none'
+if [ -w /dev/full ]; then
+	"$tslab" stats --json "$victim_pid" >/dev/full 2>"$work/err"
+	[ $? -eq 2 ] && says 'cannot write'
+	ok 'a full disk is noticed'
+else
+	skip 'a full disk is noticed' 'no /dev/full'
+fi
+echo "1..$count"
