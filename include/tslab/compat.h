@@ -167,7 +167,7 @@ TSLAB_COMPAT_API uint64_t slab_epoch_get_refcount(SlabAllocator *a, EpochId epoc
 
 	if (!tslab_compat_epoch_stats(tslab_compat_epoch(a, epoch), &s))
 		return 0;
-	return s.open_scopes + s.abandoned + s.references;
+	return s.open_scopes + s.references;
 }
 
 /* ------------------------------------------------------------------------------ sampling of calls -- */
@@ -695,7 +695,7 @@ TSLAB_COMPAT_API void slab_stats_epoch(SlabAllocator *a, uint32_t size_class, Ep
 	if (!c.live_objects)
 		out->reclaimable_slab_count = (uint32_t)c.slabs;
 	out->reclaimable_bytes = out->reclaimable_slab_count * c.slab_bytes;
-	out->refcount = s.open_scopes + s.abandoned + s.references;
+	out->refcount = s.open_scopes + s.references;
 }
 
 /* All 0: neither moves nor caches exist by class. Zeroed for a class that does not exist, too. */

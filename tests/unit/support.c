@@ -125,6 +125,11 @@ void on_thread(void *(*body)(void *), void *arg)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+void await_next_report(void)
+{
+	usleep(250000);
+}
+
 size_t anon_rss_bytes(void)
 {
 	FILE *f = fopen("/proc/self/smaps_rollup", "r");

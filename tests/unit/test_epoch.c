@@ -165,6 +165,7 @@ static void discard_busy_is_reported(void **state)
 	char text[4096];
 
 	(void)state;
+	await_next_report();
 	int status = in_child_stderr(discard_inside_names_the_site, NULL, text, sizeof(text));
 	assert_true(exited_well(status));
 	assert_non_null(strstr(text, "busy-label"));
