@@ -148,8 +148,8 @@ TSLAB_API int tslab_epoch_set_label(tslab_epoch_t epoch, const char *label);
 
 /**
  * tslab_epoch_set_limit - bound the memory of an epoch
- * @limit_bytes: 0 = no limit. Charged by the chunk (64 KiB), so it may be overshot by one chunk a
- *               thread; objects above 32 KiB are charged exactly
+ * @limit_bytes: 0 = no limit. What counts is the memory that the epoch holds, in chunks of 64 KiB, its
+ *               partly used ones included
  *
  * An allocation that would exceed it returns NULL with ENOMEM and is counted as Exhaustion.
  * Return: 0; -ESTALE.
