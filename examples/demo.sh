@@ -61,9 +61,10 @@ expect_shown() {
 build_native() {
 	say "Building the library, the tool and the example server"
 	explain "in $build, installed into a prefix of its own"
-	[ -x "$top/configure" ] || (cd "$top" && ./autogen.sh >/dev/null)
 	mkdir -p "$build/native"
 	cd "$build/native"
+	[ -x "$top/configure" ] || "$top/autogen.sh" >autogen.log 2>&1 ||
+		die "autogen.sh failed, see $build/native/autogen.log"
 	[ -e config.status ] || "$top/configure" --quiet --prefix="$prefix" --with-jansson \
 		--with-microhttpd --with-sqlite3 --with-libdw >configure.log 2>&1 ||
 		die "configure failed, see $build/native/configure.log"
