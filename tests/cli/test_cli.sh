@@ -141,6 +141,17 @@ ok 'top --json'
 run 2 "$tslab" top --by nonsense "$victim_pid" && says 'no number "nonsense"' && says 'refcount'
 ok 'top lists what it can rank by'
 
+# Every field that the list names is in the JSON, and the other way round.
+"$tslab" stats --fields | awk '{ print $1 }' | LC_ALL=C sort >"$work/listed"
+run 0 "$tslab" stats --json "$victim_pid" && jq -r '
+	def leaves(p): to_entries[] | "\(p)\(.key)" as $at | .value |
+		if type == "object" then leaves($at + ".")
+		elif type == "array" then first | leaves($at + "[].")
+		else $at end;
+	.epochs |= map(select(.domains != [])) | del(.label_registry.labels) | leaves("")' "$work/out" |
+	LC_ALL=C sort >"$work/present" && cmp "$work/listed" "$work/present" >>"$work/err" 2>&1
+ok 'stats --fields lists what the JSON has'
+
 # -- the same from a file ----------------------------------------------------------------------------
 run_stdin() {
 	input=$1

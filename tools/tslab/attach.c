@@ -70,8 +70,8 @@ static bool open_chunk(int fd, struct ts_chunk_view *view, bool *mapped)
 		return view->base != NULL;
 	}
 	base = mmap(NULL, view->bytes, PROT_READ, MAP_SHARED, fd, 0);
-	view->base = base;
-	return base != MAP_FAILED;
+	view->base = base == MAP_FAILED ? NULL : base;
+	return view->base != NULL;
 }
 
 static void close_chunk(struct ts_chunk_view *view, bool mapped)
@@ -85,33 +85,39 @@ static void close_chunk(struct ts_chunk_view *view, bool mapped)
 	view->base = NULL;
 }
 
-/* Takes the chunk in an open file, unless it is another process's that was inherited. */
-static void take_chunk(struct attachment *a, const char *path, int chunk, int ns_pid)
+/* Maps the chunk in an open file. False with *why: what the segment is instead. */
+static bool view_chunk(const char *path, int chunk, int ns_pid, struct ts_chunk_view *view,
+		       bool *mapped, const char **why)
 {
 	struct ts_block_header header;
-	struct ts_chunk_view view = { NULL, 0 };
-	const char *why = "not readable";
-	bool mapped = false, good = false;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool opened = fd >= 0 && open_chunk(fd, view, mapped);
 
-	if (fd >= 0) {
-		if (!open_chunk(fd, &view, &mapped))
-			why = "of an impossible size, or too large for the memory there is";
-		else if (ts_snapshot_check_header(&view, &header, &why))
-			good = header.pid == (uint32_t)ns_pid &&
-			       header.chunk_index == (uint32_t)chunk;
-		if (!good && view.base && header.pid != (uint32_t)ns_pid)
-			why = "another process's, inherited";
+	*why = fd < 0 ? "not readable" :
+			"of an impossible size, or too large for the memory there is";
+	if (fd >= 0)
 		close(fd);
-	}
-	if (good && !a->chunks[chunk].base) {
+	if (!opened || !ts_snapshot_check_header(view, &header, why))
+		return false;
+	*why = header.pid == (uint32_t)ns_pid ? "incomplete" : "another process's, inherited";
+	return header.pid == (uint32_t)ns_pid && header.chunk_index == (uint32_t)chunk;
+}
+
+static void take_chunk(struct attachment *a, const char *path, int chunk, pid_t pid, int ns_pid)
+{
+	struct ts_chunk_view view = { NULL, 0 };
+	bool mapped = false;
+	const char *why;
+
+	if (!view_chunk(path, chunk, ns_pid, &view, &mapped, &why)) {
+		snprintf(a->why, sizeof(a->why), "process %d: its stats segment is %s", (int)pid,
+			 why);
+	} else if (!a->chunks[chunk].base) {
 		a->chunks[chunk] = view;
 		a->mapped[chunk] = mapped;
 		return;
 	}
 	close_chunk(&view, mapped);
-	if (!good)
-		snprintf(a->why, sizeof(a->why), "its stats segment is %s", why);
 }
 
 static void keep_contiguous(struct attachment *a)
@@ -165,7 +171,7 @@ bool attach(pid_t pid, struct attachment *a)
 		link[length > 0 ? length : 0] = '\0';
 		chunk = chunk_of_link(link);
 		if (chunk >= 0)
-			take_chunk(a, path, chunk, target.ns_pid);
+			take_chunk(a, path, chunk, pid, target.ns_pid);
 	}
 	closedir(dir);
 	keep_contiguous(a);

@@ -2,17 +2,42 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "obs/fields.h"
 #include "tool.h"
 
 static const char help[] =
 	"Usage: tslab stats [OPTION]... PID | --name NAME | --stdin\n"
 	"Shows the figures of a process: totals, size classes in use, open epochs.\n\n"
-	"  --json            the whole snapshot as JSON (docs/cli.md lists the fields)\n"
+	"  --json            the whole snapshot as JSON\n"
 	"  --no-text         the same\n"
 	"  --epochs          all epochs, not only the ten largest\n"
-	"  --class N         one size class, every field\n" SOURCE_HELP;
+	"  --class N         one size class, every field\n"
+	"  --fields          list the fields of the JSON with their meaning; needs no process\n" SOURCE_HELP;
 
 enum { EPOCHS_SHOWN = 10 };
+
+static int print_fields(void)
+{
+	static const char *const groups[] = { "",
+					      "",
+					      "label_registry.",
+					      "alloc_failures.",
+					      "safety.invalid_free.",
+					      "safety.",
+					      "classes[].",
+					      "epochs[].",
+					      "epochs[].domains[]." };
+
+	for (size_t i = 0; i < ts_field_count; i++) {
+		const struct ts_field *field = &ts_fields[i];
+		char name[96];
+
+		snprintf(name, sizeof(name), "%s%s", groups[field->group], field->name);
+		printf("%-42s %-8s %-12s %s\n", name, field->kind, *field->unit ? field->unit : "-",
+		       field->help);
+	}
+	return EXIT_FINE;
+}
 
 static void print_bytes(const char *label, const json_t *object, const char *name, const char *remark)
 {
@@ -145,6 +170,7 @@ int cmd_stats(int argc, char **argv)
 						 { "no-text", no_argument, NULL, 'j' },
 						 { "epochs", no_argument, NULL, 'e' },
 						 { "class", required_argument, NULL, 'c' },
+						 { "fields", no_argument, NULL, 'f' },
 						 SOURCE_OPTIONS,
 						 { NULL, 0, NULL, 0 } };
 	struct source source = { .name = NULL };
@@ -159,6 +185,8 @@ int cmd_stats(int argc, char **argv)
 			return fputs(help, stdout), EXIT_FINE;
 		if (option == '?')
 			return complain_usage("stats");
+		if (option == 'f')
+			return print_fields();
 		as_json |= option == 'j';
 		if (option == 'e')
 			epochs_shown = SIZE_MAX;
