@@ -36,7 +36,7 @@ static void *checked(void *p)
 
 static size_t bytes_of(unsigned i)
 {
-	return i >= OBJECTS ? 100000 + i * 3001 : 16 + i * 131 % 6000;
+	return i >= OBJECTS ? 40000 + (i - OBJECTS) * 30001 : 16 + i * 131 % 6000;
 }
 
 static void allocate(tslab_epoch_t epoch)

@@ -219,6 +219,7 @@ static void use_after_busy_fork(void *arg)
 
 	for (unsigned i = 0; i < 64; i++)
 		tslab_free(busy.mail[i]);
+	tslab_free(tslab_alloc(kept, 500));
 	REQUIRE(live_now(kept) == 1);
 	for (unsigned round = 0; round < 20; round++) {
 		void *objects[100];
