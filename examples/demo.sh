@@ -288,7 +288,7 @@ for tool in make pkg-config curl jq file; do
 done
 scratch=$(mktemp -d)
 trap clean_up EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM PIPE HUP
 
 build_native
 [ "$machine" = native ] || build_aarch64
