@@ -292,7 +292,8 @@ static void wait_a_little(unsigned *rounds)
 enum take { TOOK, TAKE_OTHER, TAKE_WAIT, TAKE_STALE };
 
 /* Try one lane. On TOOK the epoch was ACTIVE after the take. */
-static enum take try_lane(struct ts_epoch *epoch, uint64_t id, struct ts_lane *lane, uint64_t with)
+static enum take try_lane(struct ts_epoch *epoch, uint64_t id, struct ts_lane *lane, uint64_t with,
+			  unsigned flags)
 {
 	uint64_t e;
 
@@ -307,8 +308,9 @@ static enum take try_lane(struct ts_epoch *epoch, uint64_t id, struct ts_lane *l
 	default:
 		return TAKE_OTHER;
 	}
-	/* That was a filter; under HELD the full id is the truth. */
-	if (ts_a64_load_rlx(&lane->epoch_id) != id) {
+	/* That was a filter; under HELD the full id is the truth, and the kind: a thread may know the lane
+	 * from an older era of the slot, when it had the other one. */
+	if (ts_a64_load_rlx(&lane->epoch_id) != id || lane->flags != flags) {
 		ts_lane_release(lane);
 		return TAKE_OTHER;
 	}
@@ -330,7 +332,7 @@ static enum take walk_lanes(struct ts_epoch *epoch, uint64_t id, uint64_t with, 
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
 		if (lane->flags == flags) {
-			enum take took = try_lane(epoch, id, lane, with);
+			enum take took = try_lane(epoch, id, lane, with, flags);
 
 			*found = lane;
 			if (took != TAKE_OTHER)
@@ -406,7 +408,7 @@ struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t
 {
 	struct ts_thread *thread = ts_tls.self;
 	struct ts_lane *lane = thread ? ts_thread_known_lane(thread, id, flags) : NULL;
-	enum take took = lane ? try_lane(epoch, id, lane, with) : TAKE_OTHER;
+	enum take took = lane ? try_lane(epoch, id, lane, with, flags) : TAKE_OTHER;
 	unsigned rounds = 0;
 
 	if (took == TOOK)
