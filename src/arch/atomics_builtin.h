@@ -77,6 +77,19 @@ TS_BUILTIN_RMW(and, rel, __ATOMIC_RELEASE)
 TS_BUILTIN_RMW(add, acqrel, __ATOMIC_ACQ_REL)
 TS_BUILTIN_RMW(sub, acqrel, __ATOMIC_ACQ_REL)
 
+/* A word that one thread alone writes: no read-modify-write is needed. */
+#ifndef ts_a64_bump_rlx
+static inline void ts_a64_bump_rlx(ts_a64 *a, uint64_t amount)
+{
+	__atomic_store_n(&a->v, __atomic_load_n(&a->v, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
+}
+
+static inline void ts_a64_bump_rel(ts_a64 *a, uint64_t amount)
+{
+	__atomic_store_n(&a->v, __atomic_load_n(&a->v, __ATOMIC_RELAXED) + amount, __ATOMIC_RELEASE);
+}
+#endif
+
 static inline uint64_t ts_a64_xchg_acq(ts_a64 *a, uint64_t value)
 {
 	return __atomic_exchange_n(&a->v, value, __ATOMIC_ACQUIRE);

@@ -49,7 +49,7 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 
 static bool gated(const struct ts_lane *lane)
 {
-	return (const uint8_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
+	return (const uint16_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
 }
 
 /* In a named epoch, by taking a lane for the length of the call unless the thread is inside. */
@@ -92,7 +92,8 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 		return NULL;
 	}
 	if (!thread || thread->ending)
-		return alloc_in_epoch(ts_a64_load_rlx(&tslab_heap_default()->default_epoch), bytes, align);
+		return alloc_in_epoch(ts_a64_load_rlx(&tslab_heap_default()->default_epoch), bytes,
+				      align);
 	if (!ts_thread_hold_default(thread))
 		return NULL;
 	return alloc_in_lane(ts_tls.lane, bytes, align);
@@ -101,14 +102,14 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 void *tslab_malloc(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
-	const uint8_t *class_of = (const uint8_t *)ts_a64_load_rlx(&lane->class_of);
-	size_t c;
+	const uint16_t *place_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
+	size_t place;
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
-	c = class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
-	p = ts_bin_alloc(lane, &lane->bin[c], c);
+	place = place_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+	p = ts_bin_alloc(lane, place);
 	return __builtin_expect(p != NULL, 1) ? p : alloc_slow(bytes, TS_GRANULE_BYTES);
 }
 
@@ -248,7 +249,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	uint64_t t = ts_range_granule(ptr);
 	struct ts_bin *bin;
 	struct ts_node *node;
-	uint64_t bit, local;
+	uint64_t local;
 	size_t place;
 
 	if (__builtin_expect(t >= ts_a64_load_rlx(&ts_range.granules), 0))
@@ -258,14 +259,13 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	if (__builtin_expect(place >= sizeof(struct ts_bin) * TS_CLASS_COUNT, 0) ||
 	    __builtin_expect(ts_stack_full(bin), 0))
 		return false;
-	node = &ts_range.nodes[t >> 6];
-	bit = (uint64_t)1 << (t & 63);
+	node = ts_range_node_of(ptr);
 	local = ts_a64_load_rlx(&node->local);
 	/* ORD-9 relaxed, as in ts_lane_free. */
-	if (__builtin_expect(((local | ts_a64_load_rlx(&node->remote)) & bit) != 0, 0) ||
-	    __builtin_expect(!ts_slot_carved(t), 0))
+	if (__builtin_expect((local | ts_a64_load_rlx(&node->remote)) >> (t & 63) & 1, 0) ||
+	    __builtin_expect(!ts_slot_carved_at(ptr), 0))
 		return false;
-	ts_a64_store_rlx(&node->local, local | bit);
+	ts_a64_store_rlx(&node->local, local | (uint64_t)1 << (t & 63));
 	ts_stack_put(bin, ptr);
 	ts_count_free(lane, bin);
 	return true;
@@ -306,7 +306,8 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 
 		if (next >> 6 != t >> 6 || (mask & bit) || !ts_slot_carved(next) ||
 		    ((ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) | /* ORD-9 */
-		      ts_a64_load_rlx(&ts_range.nodes[t >> 6].remote)) & bit))
+		      ts_a64_load_rlx(&ts_range.nodes[t >> 6].remote)) &
+		     bit))
 			break;
 		mask |= bit;
 	}
@@ -349,7 +350,8 @@ static size_t slot_bytes(struct ts_bin *bin, uint64_t t)
 {
 	struct ts_lane *lane = ts_lane_of_bin(bin);
 
-	return bin == &lane->large ? ts_large_usable(t) : ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
+	return bin == &lane->large ? ts_large_usable(t) :
+				     ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
 }
 
 /* The bin of a live object's start; NULL otherwise. A look without ownership. */
@@ -363,7 +365,9 @@ static struct ts_bin *live_bin(const void *ptr, uint64_t *t)
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
 	if (!bin || !ts_slot_carved(*t) ||
 	    ((ts_a64_load_rlx(&ts_range.nodes[*t >> 6].local) | /* ORD-9 */
-	      ts_a64_load_rlx(&ts_range.nodes[*t >> 6].remote)) >> (*t & 63) & 1))
+	      ts_a64_load_rlx(&ts_range.nodes[*t >> 6].remote)) >>
+		     (*t & 63) &
+	     1))
 		return NULL;
 	return bin;
 }

@@ -14,12 +14,6 @@ static uint64_t frontier;   /* first chunk that was never handed out */
 static uint64_t free_count;
 static uint64_t first_free; /* no chunk below is free */
 
-/* The last chunk of each 64 GiB stays unused: there the 32-bit carve limit of a unit would wrap. */
-static bool unusable(uint64_t chunk)
-{
-	return (chunk & 0xfffff) == 0xfffff;
-}
-
 int ts_chunk_start(void)
 {
 	uint64_t bytes = (ts_range.chunk_count + 63) / 64 * 8;
@@ -86,16 +80,11 @@ static uint64_t take_fresh(uint64_t chunks, uint64_t align)
 {
 	uint64_t start = (frontier + align - 1) / align * align;
 
-	while (start + chunks <= ts_range.chunk_count &&
-	       (start >> 20) != ((start + chunks) >> 20))
-		start = ((start >> 20) + 1) << 20; /* do not cross an unusable chunk */
 	if (start + chunks > ts_range.chunk_count)
 		return 0;
 	if (ts_range_commit(start + chunks))
 		return UINT64_MAX;
 	for (uint64_t i = frontier; i < start; i++) {
-		if (unusable(i))
-			continue;
 		map_set(i, 1, true);
 		free_count++;
 		if (i < first_free)
@@ -159,8 +148,7 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 
 	ts_lock(&ts_lock_pool);
 	if (end == frontier) {
-		done = end + more <= ts_range.chunk_count && (end >> 20) == ((end + more) >> 20) &&
-		       !ts_range_commit(end + more);
+		done = end + more <= ts_range.chunk_count && !ts_range_commit(end + more);
 		if (done) {
 			frontier += more;
 			ts_count(chunks_fresh, more);
@@ -259,7 +247,7 @@ uint32_t ts_chunk_end(void)
 
 bool ts_chunk_pooled(uint32_t chunk)
 {
-	return unusable(chunk) || is_free(chunk);
+	return is_free(chunk);
 }
 
 bool ts_chunk_zeroed(uint32_t start, uint32_t chunks)

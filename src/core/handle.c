@@ -164,6 +164,13 @@ static int refuse_stale(const struct tslab_heap *heap, uint64_t t)
 	return -ESTALE;
 }
 
+/* Handed out and not free: what a forged handle with the right generation may not be. A look. */
+static bool live_slot(uint64_t t)
+{
+	return handle_lane(t) && ts_slot_carved(t) &&
+	       !(ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) >> (t & 63) & 1);
+}
+
 /* Is the handle one of this heap, and of memory that exists? */
 static bool plausible(tslab_heap **heap, uint64_t handle)
 {
@@ -184,7 +191,7 @@ void *tslab_handle_get(tslab_heap *heap, tslab_handle_t handle)
 		errno = EINVAL;
 		return NULL;
 	}
-	if (generation_now(t) != handle_generation(handle)) {
+	if (generation_now(t) != handle_generation(handle) || !live_slot(t)) {
 		errno = -refuse_stale(heap, t);
 		return NULL;
 	}
@@ -199,7 +206,7 @@ static bool claim(struct ts_lane *lane, uint64_t t, uint32_t generation)
 	uint32_t base = ts_a32_load_acq(&chunk->gen_base); /* ORD-17 acquire */
 	uint32_t own = generation - base - 1;
 
-	if (handle_lane(t) != lane || !slot || generation <= base)
+	if (handle_lane(t) != lane || !live_slot(t) || !slot || generation <= base)
 		return false;
 	/* ORD-17 acq_rel: the winner's free is ordered after the last use through the handle. */
 	return ts_a32_cas_acqrel(slot, &own, own + 1);

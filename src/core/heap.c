@@ -284,6 +284,14 @@ tslab_epoch_t tslab_epoch_current(tslab_heap *heap)
 	return tslab_epoch_ring(heap, ts_a32_load_rlx(&heap->ring_current));
 }
 
+static void close_if_open(uint64_t id)
+{
+	struct ts_epoch *epoch = ts_epoch_find(id);
+
+	if (epoch)
+		ts_epoch_close(epoch, id);
+}
+
 int tslab_epoch_advance(tslab_heap *heap, tslab_epoch_t *current)
 {
 	uint64_t old = 0, replaced = 0, fresh = 0;
@@ -310,11 +318,9 @@ int tslab_epoch_advance(tslab_heap *heap, tslab_epoch_t *current)
 	if (error)
 		return error;
 	ts_count(ring_advances, 1);
-	/* The entry's epoch of the round before drains on its own; it may be closing already. */
-	if (replaced && ts_epoch_find(replaced))
-		ts_epoch_close(ts_epoch_find(replaced), replaced);
-	if (old && ts_epoch_find(old))
-		ts_epoch_close(ts_epoch_find(old), old);
+	/* The entry's epoch of the round before drains on its own. Both may be closing or over already. */
+	close_if_open(replaced);
+	close_if_open(old);
 	if (current)
 		*current = fresh;
 	return 0;

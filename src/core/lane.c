@@ -16,7 +16,10 @@
 
 struct ts_table ts_lanes = { .bytes = TS_LANE_BYTES, .max = 1 << 20 };
 
-#define NO_BIN { .bump = TS_BIN_NONE_LEFT }
+#define NO_BIN                                                                                     \
+	{                                                                                          \
+		.bump = TS_BIN_NONE_LEFT                                                           \
+	}
 struct ts_lane ts_lane_none = {
 	.class_of = { (uintptr_t)ts_sizeclass_gated },
 	.bin = { [0 ... TS_CLASS_COUNT] = NO_BIN },
@@ -151,8 +154,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 	else if (bytes)
 		ts_a64_store_rlx(&epoch->charged_bytes, bytes);
 	show_identity(lane, id);
-	while (ts_lw_bind(&lane->w, ts_lw_tag(ts_epoch_era(id)), held ? TS_LW_HELD : 0) ==
-	       TS_LW_DRAIN)
+	while (ts_lw_bind(&lane->w, ts_lw_tag(ts_epoch_era(id)), held ? TS_LW_HELD : 0) == TS_LW_DRAIN)
 		ts_lane_drain(lane);
 }
 
@@ -192,13 +194,13 @@ static bool refill(struct ts_lane *lane, unsigned c)
 
 void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 {
-	void *p = ts_bin_alloc(lane, &lane->bin[c], c);
+	void *p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
 
 	if (p)
 		return p;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
 	while (!p && refill(lane, c))
-		p = ts_bin_alloc(lane, &lane->bin[c], c);
+		p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
 	return p;
 }
 

@@ -50,11 +50,11 @@ struct ts_lane {
 	uint32_t slab[TS_CLASS_COUNT];         /* the one being carved */
 	uint64_t classes;                      /* bit = class has slabs */
 	uint64_t listed_bytes;                 /* on the stacks, by whole blocks */
-	uint64_t trim_at_bytes;                /* look for empty chunks when listed_bytes passes this */
-	uint32_t chunks;                       /* list of slab chunks */
+	uint64_t trim_at_bytes; /* look for empty chunks when listed_bytes passes this */
+	uint32_t chunks;        /* list of slab chunks */
 	uint32_t chunk_count;
-	uint32_t filling;                      /* chunk that new slabs come from */
-	uint32_t larges;                       /* list of first chunks of large objects */
+	uint32_t filling; /* chunk that new slabs come from */
+	uint32_t larges;  /* list of first chunks of large objects */
 	uint32_t large_chunks;
 	uint32_t depth;                        /* scopes of the holder */
 	uint8_t settled;                       /* TS_SETTLED_*: only collect and give back follow */
@@ -95,18 +95,20 @@ static inline unsigned ts_lane_class(const struct ts_lane *lane, const struct ts
 }
 
 /* The counters of a bin's class; a bin is twice as long as its counters. */
-static inline struct ts_class_words *ts_lane_words(const struct ts_lane *lane, const struct ts_bin *bin)
+static inline struct ts_class_words *ts_lane_words(const struct ts_lane *lane,
+						   const struct ts_bin *bin)
 {
 	size_t place = (size_t)((const char *)bin - (const char *)lane->bin);
 
-	_Static_assert(sizeof(struct ts_bin) == 2 * sizeof(struct ts_class_words), "half the distance");
+	_Static_assert(sizeof(struct ts_bin) == 2 * sizeof(struct ts_class_words),
+		       "half the distance");
 	return (struct ts_class_words *)((char *)lane->stat->cls + place / 2);
 }
 
 /* Single-writer counters: the holder's plain add, made of relaxed accesses for the readers outside. */
 static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
 {
-	ts_a64_store_rlx(word, ts_a64_load_rlx(word) + amount);
+	ts_a64_bump_rlx(word, amount);
 }
 
 /*
@@ -115,22 +117,22 @@ static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
  */
 static inline void ts_count_free(const struct ts_lane *lane, const struct ts_bin *bin)
 {
-	ts_a64 *frees = &ts_lane_words(lane, bin)->frees;
-
-	ts_a64_store_rel(frees, ts_a64_load_rlx(frees) + 1); /* ORD-18 */
+	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, 1); /* ORD-18 */
 }
 
-/* Slot t becomes live: its local bit is cleared before the pointer leaves. */
-static inline void ts_slot_take(uint64_t t)
+/* A slot becomes live: its local bit is cleared before the pointer leaves. */
+static inline void ts_slot_take(const void *p)
 {
-	ts_a64 *local = &ts_range.nodes[t >> 6].local;
+	ts_a64 *local = &ts_range_node_of(p)->local;
+	unsigned place = ((uintptr_t)p >> TS_GRANULE_SHIFT) & 63;
 
-	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~((uint64_t)1 << (t & 63)));
+	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~((uint64_t)1 << place));
 }
 
 /* The newest free slot, or a fresh one of the slab being carved; NULL: the slow path decides. */
-static inline void *ts_bin_alloc(struct ts_lane *lane, struct ts_bin *bin, size_t c)
+static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 {
+	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + place);
 	char *p = bin->head;
 
 	if (__builtin_expect(p != NULL, 1)) {
@@ -138,20 +140,17 @@ static inline void *ts_bin_alloc(struct ts_lane *lane, struct ts_bin *bin, size_
 
 		bin->head = *top;
 		bin->top = top;
-		ts_slot_take((uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT);
+		ts_slot_take(p);
 	} else {
-		uint64_t t;
-
 		p = bin->bump;
 		if (__builtin_expect(p > bin->last, 0))
 			return NULL;
 		if (!p)
 			__builtin_unreachable(); /* `last` is NULL where there is no slab, `bump` never */
-		bin->bump = p + ts_sizeclasses[c].bytes;
-		t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
-		ts_a32_store_rlx(&ts_range.carved[t >> 9], (uint32_t)t + 1);
+		bin->bump = p + *(const uint32_t *)((const char *)ts_sizeclasses + place / 4);
+		ts_a32_store_rlx(ts_range_carved_of(p), (uint32_t)(uintptr_t)p);
 	}
-	ts_bump_word(&lane->stat->cls[c].allocs, 1);
+	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place / 2), 1);
 	return p;
 }
 
@@ -199,9 +198,14 @@ uint64_t ts_lane_bytes(const struct ts_lane *lane);
 bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
 
 /* Is t the start of a slot that was handed out and not given back? A look, without ownership. */
+static inline bool ts_slot_carved_at(const void *p)
+{
+	return (int32_t)((uint32_t)(uintptr_t)p - ts_a32_load_rlx(ts_range_carved_of(p))) <= 0;
+}
+
 static inline bool ts_slot_carved(uint64_t t)
 {
-	return (uint32_t)t < ts_a32_load_rlx(&ts_range.carved[t >> 9]);
+	return ts_slot_carved_at(ts_range_address(t));
 }
 
 #endif

@@ -33,7 +33,7 @@ static const struct {
 };
 
 static char *array_start[ARRAYS];
-static uint64_t array_bytes[ARRAYS];     /* committed so far */
+static uint64_t array_bytes[ARRAYS]; /* committed so far */
 static uint64_t committed_segments;
 
 static uint64_t wanted_bytes(void)
@@ -43,7 +43,8 @@ static uint64_t wanted_bytes(void)
 	long pages = sysconf(_SC_PHYS_PAGES);
 
 	/* Twice the physical memory, so that fragmentation of addresses never limits first. */
-	while (pages > 0 && bytes < 2 * (uint64_t)pages * ts_os_page_bytes() && bytes < RANGE_MAX_BYTES)
+	while (pages > 0 && bytes < 2 * (uint64_t)pages * ts_os_page_bytes() &&
+	       bytes < RANGE_MAX_BYTES)
 		bytes <<= 1;
 	if (text && *text) {
 		char *end;
@@ -102,6 +103,11 @@ int ts_range_start(void)
 	ts_range.nodes = (struct ts_node *)array_start[NODES];
 	ts_range.headers = (ts_a64 *)array_start[HEADERS];
 	ts_range.carved = (ts_a32 *)array_start[CARVED];
+	ts_range.nodes_from_zero =
+		(uintptr_t)ts_range.nodes -
+		((uintptr_t)ts_range.base >> TS_NODE_SHIFT) * sizeof(struct ts_node);
+	ts_range.carved_from_zero = (uintptr_t)ts_range.carved -
+				    ((uintptr_t)ts_range.base >> TS_UNIT_SHIFT) * sizeof(ts_a32);
 	ts_range.links = (ts_a32 *)array_start[LINKS];
 	ts_range.chain = (uint32_t *)array_start[CHAIN];
 	ts_range.chunks = (struct ts_chunk *)array_start[CHUNKS];

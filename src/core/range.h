@@ -8,7 +8,7 @@
  * below ts_range.granules may be read at any time.
  *
  *   t >> 9   unit (8 KiB)     headers: address of the owner's bin, 0 = no slab
- *                             carved:  1 + newest granule handed out by bump, low 32 bits
+ *                             carved:  newest slot handed out by bump, low 32 bits of its address
  *                             chain:   next slab of the same class and lane (first units only)
  *   t >> 6   node (1 KiB)     nodes, links (laneword.h)
  *   t >> 12  chunk (64 KiB)   chunks
@@ -22,6 +22,7 @@
 #include "laneword.h"
 #include "sizeclass.h"
 
+#define TS_NODE_SHIFT 10
 #define TS_CHUNK_SHIFT 16
 #define TS_CHUNK_BYTES 65536u
 #define TS_CHUNK_UNITS 8u
@@ -39,15 +40,15 @@ enum ts_chunk_state {
 };
 
 struct ts_chunk {
-	ts_a32 lane;            /* index + 1; 0 = none. Holder; read by handle frees */
-	ts_a32 gen_base;        /* added to each slot's generation; rises when handles must go stale */
-	ts_a64 gens;            /* ts_a32[4096], slot generations; 0 = no handle was ever issued here */
-	uint32_t next;          /* in the lane's list; 0 = end */
+	ts_a32 lane;     /* index + 1; 0 = none. Holder; read by handle frees */
+	ts_a32 gen_base; /* added to each slot's generation; rises when handles must go stale */
+	ts_a64 gens;     /* ts_a32[4096], slot generations; 0 = no handle was ever issued here */
+	uint32_t next;   /* in the lane's list; 0 = end */
 	uint32_t prev;
-	uint32_t live;          /* settled lanes only: live slots */
-	uint32_t run_chunks;    /* TS_CHUNK_LARGE */
-	uint64_t large_bytes;   /* TS_CHUNK_LARGE: bytes asked for */
-	uint8_t state;          /* enum ts_chunk_state */
+	uint32_t live;        /* settled lanes only: live slots */
+	uint32_t run_chunks;  /* TS_CHUNK_LARGE */
+	uint64_t large_bytes; /* TS_CHUNK_LARGE: bytes asked for */
+	uint8_t state;        /* enum ts_chunk_state */
 	uint8_t units_used;
 	uint8_t handles_issued; /* since gen_base rose last */
 	uint8_t empty;          /* trim's mark */
@@ -57,7 +58,7 @@ struct ts_chunk {
 _Static_assert(sizeof(struct ts_chunk) == 64, "chunks are indexed by a shift");
 
 struct ts_range {
-	char *base;
+	char *base;      /* a multiple of TS_SEGMENT_BYTES */
 	ts_a64 granules; /* end of what is committed; 0 until the range exists */
 	struct ts_node *nodes;
 	ts_a64 *headers;
@@ -66,6 +67,9 @@ struct ts_range {
 	uint32_t *chain;
 	struct ts_chunk *chunks;
 	uint64_t chunk_count;
+	/* nodes and carved less what `base` adds to their index: found from an address without `base` */
+	uintptr_t nodes_from_zero;
+	uintptr_t carved_from_zero;
 };
 
 extern TS_HIDDEN struct ts_range ts_range;
@@ -81,6 +85,19 @@ static inline uint64_t ts_range_granule(const void *p)
 static inline void *ts_range_address(uint64_t t)
 {
 	return ts_range.base + (t << TS_GRANULE_SHIFT);
+}
+
+/* For addresses of ours only. */
+static inline struct ts_node *ts_range_node_of(const void *p)
+{
+	return (struct ts_node *)(ts_range.nodes_from_zero +
+				  ((uintptr_t)p >> TS_NODE_SHIFT) * sizeof(struct ts_node));
+}
+
+static inline ts_a32 *ts_range_carved_of(const void *p)
+{
+	return (ts_a32 *)(ts_range.carved_from_zero +
+			  ((uintptr_t)p >> TS_UNIT_SHIFT) * sizeof(ts_a32));
 }
 
 static inline void *ts_chunk_address(uint64_t chunk)

@@ -18,6 +18,12 @@ static uint64_t unit_granule(uint32_t unit)
 	return (uint64_t)unit * TS_UNIT_GRANULES;
 }
 
+/* carved[] of a unit none of whose slots was handed out. */
+static uint32_t uncarved(uint32_t unit)
+{
+	return (uint32_t)(uintptr_t)ts_range_address(unit_granule(unit)) - 1;
+}
+
 static struct ts_bin *unit_bin(uint32_t unit)
 {
 	return (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[unit]);
@@ -101,7 +107,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 
 	for (uint32_t u = first; u < first + units; u++) {
 		ts_range.chain[u] = u == first ? 0 : INSIDE | (u - first);
-		ts_a32_store_rlx(&ts_range.carved[u], (uint32_t)unit_granule(u));
+		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u));
 		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 	}
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
@@ -143,9 +149,21 @@ static void rewind_slab(unsigned c, uint32_t slab, bool bits)
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
 
 	for (uint32_t u = slab; u < slab + units; u++)
-		ts_a32_store_rlx(&ts_range.carved[u], (uint32_t)unit_granule(u));
+		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u));
 	for (unsigned n = 0; bits && n < units * TS_UNIT_NODES; n++)
 		ts_a64_store_rlx(&nodes[n].local, ts_sizeclass_template[c][n]);
+}
+
+/* Nothing was freed one by one, and the first slab was enough. */
+static bool rewind_simple(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+{
+	uint32_t first = lane->first_slab[c];
+
+	if (bin->top || lane->unlisted || lane->slab[c] != first || ts_sizeclasses[c].slab_units > 1)
+		return false;
+	ts_a32_store_rlx(&ts_range.carved[first], uncarved(first));
+	bin->bump = ts_range_address(unit_granule(first));
+	return true;
 }
 
 void ts_slab_rewind(struct ts_lane *lane, unsigned c)
@@ -159,6 +177,8 @@ void ts_slab_rewind(struct ts_lane *lane, unsigned c)
 	if (allocs == ts_a64_load_rlx(&words->frees) && !lane->unlisted)
 		return;
 	ts_a64_store_rel(&words->frees, allocs); /* ORD-18 */
+	if (rewind_simple(lane, bin, c))
+		return;
 	ts_stack_clear(lane, bin, c);
 	for (uint32_t slab = lane->first_slab[c];; slab = ts_range.chain[slab]) {
 		rewind_slab(c, slab, bits);
@@ -185,16 +205,24 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 }
 
+/* Bit = granule of the node at or below the newest slot that was handed out. */
+static uint64_t carved_bits(uint64_t node)
+{
+	uint64_t first = node << 6;
+	uint32_t start = (uint32_t)(uintptr_t)ts_range_address(first);
+	/* From the node's start to the newest slot; negative if that lies before the node. */
+	int32_t distance_bytes = (int32_t)(ts_a32_load_rlx(&ts_range.carved[first >> 9]) - start);
+	unsigned carved = (unsigned)(distance_bytes >> TS_GRANULE_SHIFT) + 1;
+
+	if (distance_bytes < 0)
+		return 0;
+	return carved >= 64 ? UINT64_MAX : ((uint64_t)1 << carved) - 1;
+}
+
 /* Bit = a slot that was handed out and is not free, for one node. */
 static uint64_t live_bits(uint64_t node)
 {
-	uint64_t first = node << 6;
-	uint64_t carved = (uint32_t)(ts_a32_load_rlx(&ts_range.carved[first >> 9]) - (uint32_t)first);
-	uint64_t live = ~ts_a64_load_rlx(&ts_range.nodes[node].local);
-
-	if ((int32_t)carved <= 0)
-		return 0;
-	return carved >= 64 ? live : live & (((uint64_t)1 << carved) - 1);
+	return ~ts_a64_load_rlx(&ts_range.nodes[node].local) & carved_bits(node);
 }
 
 uint32_t ts_slab_count_live(uint32_t chunk)
@@ -290,8 +318,9 @@ static bool all_free(uint32_t chunk)
 	unsigned used = ts_range.chunks[chunk].units_used;
 
 	for (unsigned n = 0; n < used * TS_UNIT_NODES; n++)
-		if (~ts_a64_load_rlx(&nodes[n].local) || (ts_a64_load_rlx(&nodes[n].remote) &&
-							  unit_bin(chunk * TS_CHUNK_UNITS + n / TS_UNIT_NODES)))
+		if (~ts_a64_load_rlx(&nodes[n].local) ||
+		    (ts_a64_load_rlx(&nodes[n].remote) &&
+		     unit_bin(chunk * TS_CHUNK_UNITS + n / TS_UNIT_NODES)))
 			return false;
 	return used > 0;
 }
@@ -316,9 +345,9 @@ static bool slab_marked(uint32_t slab)
 static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 {
 	uint32_t carving = lane->slab[c];
-	uint32_t kept = 0;        /* last slab kept so far */
-	bool reached = false;     /* the carving slab was passed */
-	bool carve_next = false;  /* it went, and nothing before it stayed */
+	uint32_t kept = 0;       /* last slab kept so far */
+	bool reached = false;    /* the carving slab was passed */
+	bool carve_next = false; /* it went, and nothing before it stayed */
 
 	for (uint32_t slab = lane->first_slab[c], next; slab; slab = next) {
 		next = ts_range.chain[slab];
@@ -397,10 +426,8 @@ static uint64_t free_bits(uint64_t node, uint64_t starts)
 {
 	uint64_t local = ts_a64_load_rlx(&ts_range.nodes[node].local);
 	uint64_t remote = ts_a64_load_rlx(&ts_range.nodes[node].remote);
-	uint32_t carved = ts_a32_load_rlx(&ts_range.carved[node >> 3]) - (uint32_t)(node << 6);
-	uint64_t left = (int32_t)carved <= 0 ? 0 : carved >= 64 ? UINT64_MAX : ((uint64_t)1 << carved) - 1;
 
-	return starts & (local | remote | ~left);
+	return starts & (local | remote | ~carved_bits(node));
 }
 
 static uint32_t adopt_node(struct ts_lane *lane, unsigned c, uint64_t node, uint64_t template)
@@ -424,7 +451,7 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n, ts_sizeclass_template[c][n]);
 	for (uint32_t u = first; u < first + units; u++)
-		ts_a32_store_rlx(&ts_range.carved[u], (uint32_t)unit_granule(u) + TS_UNIT_GRANULES);
+		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u) + TS_UNIT_BYTES);
 	ts_range.chain[first] = 0;
 	if (!lane->settled) {
 		if (lane->slab[c])

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "core/fork.h"
 #include "core/range.h"
 #include "core/sizeclass.h"
@@ -371,7 +372,7 @@ __attribute__((constructor(101))) static void install_segment(void)
 {
 	const char *wanted = getenv("TSLAB_STATS");
 
-	if (wanted && !strcmp(wanted, "0"))
+	if (!TSLAB_STATS || (wanted && !strcmp(wanted, "0")))
 		return;
 	pthread_atfork(NULL, NULL, leave_parent);
 	ts_fork_register(publish_again);

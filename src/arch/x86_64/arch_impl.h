@@ -7,6 +7,17 @@
 #error "src/arch/x86_64 is on the include path, but the compiler's target is another CPU"
 #endif
 
+/*
+ * One instruction, unlocked, where the compiler makes three of a relaxed load and store. Its store is
+ * one access for a reader, and a release as every store of this CPU is. ThreadSanitizer needs the other.
+ */
+#if !defined(__SANITIZE_THREAD__)
+#define ts_a64_bump_rlx(a, amount)                                                                 \
+	__asm__("addq %1, %0" : "+m"((a)->v) : "er"((uint64_t)(amount)) : "cc")
+#define ts_a64_bump_rel(a, amount)                                                                 \
+	__asm__ volatile("addq %1, %0" : "+m"((a)->v) : "er"((uint64_t)(amount)) : "cc", "memory")
+#endif
+
 #include "../atomics_ao.h"
 
 #include <cpuid.h>
