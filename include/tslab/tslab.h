@@ -62,15 +62,17 @@ typedef uint64_t tslab_handle_t;
 /* ---------------------------------------------------------------------------------------- heaps -- */
 
 struct tslab_heap_options {
-	size_t struct_bytes;   /* sizeof(struct tslab_heap_options) of the caller */
-	uint64_t limit_bytes;  /* most memory the heap may hold; 0 = no limit */
+	size_t struct_bytes;  /* sizeof(struct tslab_heap_options) of the caller */
+	uint64_t limit_bytes; /* most memory the heap may hold; 0 = no limit */
 	uint64_t retain_bytes; /* memory kept per thread for reuse instead of going to the OS; 0 = none */
-	const char *name;      /* shown by the tools; copied; NULL = "heap-<id>" */
+	const char *name; /* shown by the tools; copied; NULL = "heap-<id>" */
 };
 
 #define TSLAB_RETAIN_DEFAULT_BYTES ((uint64_t)1 << 20)
 #define TSLAB_HEAP_OPTIONS_INIT                                                                    \
-	{ sizeof(struct tslab_heap_options), 0, TSLAB_RETAIN_DEFAULT_BYTES, NULL }
+	{                                                                                          \
+		sizeof(struct tslab_heap_options), 0, TSLAB_RETAIN_DEFAULT_BYTES, NULL             \
+	}
 
 /**
  * tslab_heap_create - make an allocator instance
@@ -296,14 +298,14 @@ TSLAB_API size_t tslab_free_many(void *const *ptrs, size_t count);
 TSLAB_API size_t tslab_usable_size(const void *ptr);
 
 struct tslab_owner_info {
-	size_t struct_bytes;             /* set by the caller: sizeof(struct tslab_owner_info) */
-	tslab_epoch_t epoch;             /* whose memory it is */
-	uint64_t epoch_age_ns;           /* since the epoch was opened */
+	size_t struct_bytes;   /* set by the caller: sizeof(struct tslab_owner_info) */
+	tslab_epoch_t epoch;   /* whose memory it is */
+	uint64_t epoch_age_ns; /* since the epoch was opened */
 	const tslab_heap *heap;
-	uint32_t class_index;            /* UINT32_MAX for objects above 32 KiB */
-	uint32_t live;                   /* 1 if the address starts or lies in a live object */
-	uint64_t object_bytes;           /* size of the slot */
-	const void *object;              /* start of the slot */
+	uint32_t class_index;  /* UINT32_MAX for objects above 32 KiB */
+	uint32_t live;         /* 1 if the address starts or lies in a live object */
+	uint64_t object_bytes; /* size of the slot */
+	const void *object;    /* start of the slot */
 	char label[TSLAB_LABEL_MAX + 1];
 	char heap_name[TSLAB_LABEL_MAX + 1];
 };

@@ -25,7 +25,8 @@
 static void *fail_closing(struct ts_epoch *epoch, uint64_t id)
 {
 	ts_count(fail_closing, 1);
-	ts_refused(.what = "allocation refused: the epoch is closing or over", .epoch = epoch, .epoch_id = id);
+	ts_refused(.what = "allocation refused: the epoch is closing or over", .epoch = epoch,
+		   .epoch_id = id);
 	errno = ESTALE;
 	return NULL;
 }
@@ -62,7 +63,8 @@ static void *alloc_in_epoch(uint64_t id, size_t bytes, size_t align)
 
 	if (!epoch)
 		return fail_closing(NULL, id);
-	if (lane && ts_a64_load_rlx(&lane->holder) == thread->id && ts_a64_load_rlx(&lane->epoch_id) == id)
+	if (lane && ts_a64_load_rlx(&lane->holder) == thread->id &&
+	    ts_a64_load_rlx(&lane->epoch_id) == id)
 		return gated(lane) ? fail_closing(epoch, id) : alloc_in_lane(lane, bytes, align);
 	lane = ts_epoch_take_lane(epoch, id, TS_LW_TRANSIENT, 0);
 	if (!lane)
@@ -521,8 +523,8 @@ static struct ts_epoch *user_epoch(uint64_t id, int *error)
 	if (!*error)
 		return epoch;
 	ts_count(refused_argument, 1);
-	ts_refused(.what = epoch ? "refused: a default epoch" : "refused: the epoch is over", .epoch = epoch,
-		   .epoch_id = id);
+	ts_refused(.what = epoch ? "refused: a default epoch" : "refused: the epoch is over",
+		   .epoch = epoch, .epoch_id = id);
 	return NULL;
 }
 

@@ -25,7 +25,8 @@ static union {
 struct ts_process_words *ts_process(void)
 {
 	/* Release/acquire through ORD-20: whoever sees the pointer sees the block behind it. */
-	struct ts_process_words *words = (struct ts_process_words *)ts_a64_load_acq(&process_words); /* ORD-20 */
+	struct ts_process_words *words =
+		(struct ts_process_words *)ts_a64_load_acq(&process_words); /* ORD-20 */
 
 	return words ? words : &early_process.w;
 }

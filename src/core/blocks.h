@@ -34,7 +34,7 @@ enum ts_block_kind {
 struct ts_block_head {
 	uint32_t kind;  /* enum ts_block_kind; written last, with release */
 	uint32_t slots; /* length in units of TS_BLOCK_BYTES */
-	ts_a64 seq;     /* odd while the identity of the block changes (lane bound, thread replaced) */
+	ts_a64 seq; /* odd while the identity of the block changes (lane bound, thread replaced) */
 };
 
 /* Words of one scope, as words.def lists them. */

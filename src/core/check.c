@@ -87,7 +87,8 @@ static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT
 		if (c->prev != prev || c->state != TS_CHUNK_SLABS ||
 		    ts_a32_load_rlx(&c->lane) != lane->index + 1)
 			return fail(why, "a chunk does not know its lane or its neighbour");
-		for (uint32_t u = chunk * TS_CHUNK_UNITS; u < chunk * TS_CHUNK_UNITS + c->units_used; u++) {
+		for (uint32_t u = chunk * TS_CHUNK_UNITS;
+		     u < chunk * TS_CHUNK_UNITS + c->units_used; u++) {
 			struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[u]);
 
 			if (!bin)

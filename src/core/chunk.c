@@ -9,8 +9,8 @@
 #include "thread.h"
 
 /* All under ts_lock_pool. */
-static uint64_t *free_map;  /* 1 = free, for chunks below the frontier */
-static uint64_t frontier;   /* first chunk that was never handed out */
+static uint64_t *free_map; /* 1 = free, for chunks below the frontier */
+static uint64_t frontier;  /* first chunk that was never handed out */
 static uint64_t free_count;
 static uint64_t first_free; /* no chunk below is free */
 
@@ -175,7 +175,8 @@ void ts_chunk_flush(struct ts_chunk_batch *batch)
 
 	if (!batch->chunks)
 		return;
-	purged = ts_os_purge(ts_chunk_address(batch->start), (size_t)batch->chunks * TS_CHUNK_BYTES) != 0;
+	purged = ts_os_purge(ts_chunk_address(batch->start),
+			     (size_t)batch->chunks * TS_CHUNK_BYTES) != 0;
 	for (uint32_t i = batch->start; i < batch->start + batch->chunks; i++) {
 		ts_range.chunks[i].state = TS_CHUNK_FREE;
 		ts_range.chunks[i].dirty = !purged;

@@ -49,7 +49,8 @@ static struct ts_lane *nested_lane(struct ts_thread *thread, struct ts_epoch *ep
 	struct ts_lane *lane = ts_thread_known_lane(thread, id, 0);
 	uint64_t e;
 
-	if (!lane || ts_a64_load_rlx(&lane->holder) != thread->id || ts_a64_load_rlx(&lane->epoch_id) != id)
+	if (!lane || ts_a64_load_rlx(&lane->holder) != thread->id ||
+	    ts_a64_load_rlx(&lane->epoch_id) != id)
 		return NULL;
 	e = ts_a64_load_acq(&epoch->e); /* ORD-10 acquire */
 	if (ts_ew_state(e) == TS_EPOCH_CLOSING || !ts_ew_is(e, ts_epoch_era(id)))
@@ -111,7 +112,8 @@ static struct ts_lane *pop_scope(struct ts_thread *thread, uint32_t i)
 		if (i + 1 < TS_SCOPES_SHOWN)
 			ts_a64_store_rlx(&thread->stat->scope[i].since_ns,
 					 ts_a64_load_rlx(&thread->stat->scope[i + 1].since_ns));
-		ts_a64_store_rel(&thread->stat->scope[i].epoch_id, thread->scopes[i].epoch_id); /* ORD-21 */
+		ts_a64_store_rel(&thread->stat->scope[i].epoch_id,
+				 thread->scopes[i].epoch_id); /* ORD-21 */
 	}
 	if (i < TS_SCOPES_SHOWN)
 		ts_a64_store_rlx(&thread->stat->scope[i].epoch_id, 0);
@@ -161,5 +163,6 @@ tslab_epoch_t tslab_domain_current(void)
 {
 	struct ts_thread *thread = ts_tls.self;
 
-	return thread && thread->depth ? thread->scopes[thread->depth - 1].epoch_id : TSLAB_EPOCH_NONE;
+	return thread && thread->depth ? thread->scopes[thread->depth - 1].epoch_id :
+					 TSLAB_EPOCH_NONE;
 }

@@ -206,8 +206,10 @@ int ts_epoch_relabel(struct ts_epoch *epoch, const char *label)
 /* From the shown words: a report may run while the label changes. */
 void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
 {
-	uint64_t words[4] = { ts_a64_load_rlx(&epoch->stat->label0), ts_a64_load_rlx(&epoch->stat->label1),
-			      ts_a64_load_rlx(&epoch->stat->label2), ts_a64_load_rlx(&epoch->stat->label3) };
+	uint64_t words[4] = { ts_a64_load_rlx(&epoch->stat->label0),
+			      ts_a64_load_rlx(&epoch->stat->label1),
+			      ts_a64_load_rlx(&epoch->stat->label2),
+			      ts_a64_load_rlx(&epoch->stat->label3) };
 
 	memcpy(label, words, 32);
 	label[31] = '\0';

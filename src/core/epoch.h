@@ -71,7 +71,8 @@ void ts_epoch_drop(struct ts_epoch *epoch, uint64_t count);
  * A lane of the epoch that the caller then holds, as a scope (`with` 0) or for the length of a call
  * (TS_LW_TRANSIENT). Sets holder for scopes. NULL with errno ESTALE or ENOMEM.
  */
-struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags);
+struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with,
+				   unsigned flags);
 
 /* Charge memory of a lane against the limits of its epoch and heap. False = refused (counted, errno). */
 bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes);

@@ -57,8 +57,8 @@ static uint32_t generation_now(uint64_t t)
 
 	if (!slot)
 		return 0;
-	base = ts_a32_load_acq(&chunk->gen_base); /* ORD-17 */
-	own = ts_a32_load_acq(slot);              /* ORD-17 */
+	base = ts_a32_load_acq(&chunk->gen_base);                              /* ORD-17 */
+	own = ts_a32_load_acq(slot);                                           /* ORD-17 */
 	return ts_a32_load_acq(&chunk->gen_base) == base ? base + own + 1 : 0; /* ORD-17 */
 }
 

@@ -36,10 +36,9 @@ static void show_heap(struct tslab_heap *heap, bool alive)
 static void show_ring(struct tslab_heap *heap, unsigned current)
 {
 	ts_a32_store_rlx(&heap->ring_current, current);
-	ts_a64_store_rlx(&heap_blocks[heap->id / TS_HEAPS_PER_BLOCK]
-				  ->heap[heap->id % TS_HEAPS_PER_BLOCK]
-				  .ring_current,
-			 current);
+	ts_a64_store_rlx(
+		&heap_blocks[heap->id / TS_HEAPS_PER_BLOCK]->heap[heap->id % TS_HEAPS_PER_BLOCK].ring_current,
+		current);
 }
 
 /* -- making ------------------------------------------------------------------------------------- */
@@ -89,8 +88,8 @@ static int start_default_heap(void)
 /* Meta lock held. A step that fails is tried again by the next call, from there on. */
 static bool start_rooms(void)
 {
-	static int (*const steps[])(void) = { start_process,  ts_fork_start,  ts_thread_start,
-					      ts_range_start, ts_chunk_start, ts_epoch_start,
+	static int (*const steps[])(void) = { start_process,     ts_fork_start,  ts_thread_start,
+					      ts_range_start,    ts_chunk_start, ts_epoch_start,
 					      start_default_heap };
 	static unsigned done;
 

@@ -14,7 +14,11 @@ static struct ts_block_labels *registry; /* set once, under ts_lock_meta */
 static unsigned decode(const unsigned char *s, uint32_t *point)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+	unsigned length = s[0] < 0x80     ? 1 :
+			  s[0] >> 5 == 6  ? 2 :
+			  s[0] >> 4 == 14 ? 3 :
+			  s[0] >> 3 == 30 ? 4 :
+					    0;
 
 	if (!length)
 		return 0;

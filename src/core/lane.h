@@ -56,11 +56,11 @@ struct ts_lane {
 	uint32_t filling; /* chunk that new slabs come from */
 	uint32_t larges;  /* list of first chunks of large objects */
 	uint32_t large_chunks;
-	uint32_t depth;                        /* scopes of the holder */
-	uint8_t settled;                       /* TS_SETTLED_*: only collect and give back follow */
-	uint8_t fate;                          /* fork recovery only */
-	bool unlisted;                         /* free slots exist that no stack knows */
-	uint8_t flags;                         /* TS_LANE_HANDLES */
+	uint32_t depth;  /* scopes of the holder */
+	uint8_t settled; /* TS_SETTLED_*: only collect and give back follow */
+	uint8_t fate;    /* fork recovery only */
+	bool unlisted;   /* free slots exist that no stack knows */
+	uint8_t flags;   /* TS_LANE_HANDLES */
 	/* const while bound */
 	uint32_t index;
 	ts_a64 epoch_id; /* a filter without HELD, the truth under it */

@@ -48,17 +48,17 @@ struct ts_node {
 };
 
 enum ts_lw_result {
-	TS_LW_TAKEN,     /* the caller has HELD now */
-	TS_LW_PUSHED,    /* the holder will collect */
-	TS_LW_PINNED,    /* the caller has a pin */
-	TS_LW_BUSY,      /* somebody else has HELD */
-	TS_LW_WAIT,      /* a discard is under way, it may roll back: look again */
-	TS_LW_GONE,      /* dead, or bound to another epoch */
-	TS_LW_CLOSED,    /* closing: not for entering */
-	TS_LW_RETURNED,  /* HELD is given back */
-	TS_LW_DRAIN,     /* nodes are queued: drain, then try again */
-	TS_LW_SETTLE,    /* CLOSING was seen: return what is empty, then try again */
-	TS_LW_DIED,      /* the lane is DEAD, the caller drops its epoch reference */
+	TS_LW_TAKEN,    /* the caller has HELD now */
+	TS_LW_PUSHED,   /* the holder will collect */
+	TS_LW_PINNED,   /* the caller has a pin */
+	TS_LW_BUSY,     /* somebody else has HELD */
+	TS_LW_WAIT,     /* a discard is under way, it may roll back: look again */
+	TS_LW_GONE,     /* dead, or bound to another epoch */
+	TS_LW_CLOSED,   /* closing: not for entering */
+	TS_LW_RETURNED, /* HELD is given back */
+	TS_LW_DRAIN,    /* nodes are queued: drain, then try again */
+	TS_LW_SETTLE,   /* CLOSING was seen: return what is empty, then try again */
+	TS_LW_DIED,     /* the lane is DEAD, the caller drops its epoch reference */
 };
 
 static inline uint64_t ts_lw_tag(uint64_t era)
@@ -189,7 +189,8 @@ static inline enum ts_lw_result ts_lw_give_back(ts_a64 *w, bool empty, bool sett
 		} else {
 			/* ORD-2 release: pairs with ORD-1. The whole word is compared, so a push or CLOSING that
 			 * came in between fails the CAS. */
-			if (ts_a64_cas_rel(w, &seen, seen & ~(TS_LW_HELD | TS_LW_TRANSIENT | TS_LW_DISC)))
+			if (ts_a64_cas_rel(w, &seen,
+					   seen & ~(TS_LW_HELD | TS_LW_TRANSIENT | TS_LW_DISC)))
 				return TS_LW_RETURNED;
 		}
 	}

@@ -11,7 +11,6 @@ struct ts_process_words *ts_process(void);
 /* Relaxed: a sum that nothing is ordered by. */
 #define ts_count(name, amount) ((void)ts_a64_add_rlx(&ts_process()->name, (uint64_t)(amount)))
 
-
 /* Once, when the range is made: the counters move to a block of the source. */
 void ts_process_start(void);
 

@@ -260,7 +260,8 @@ void ts_recover(struct ts_thread *survivor)
 		if (ts_heap_by_id(i))
 			ts_a64_store_rlx(&ts_heap_by_id(i)->charged_bytes, 0);
 	for (uint32_t slot = TS_EPOCH_SLOTS_RESERVED; slot < slots; slot++)
-		ts_a64_store_rlx(&((struct ts_epoch *)ts_table_at(&ts_epochs, slot))->charged_bytes, 0);
+		ts_a64_store_rlx(&((struct ts_epoch *)ts_table_at(&ts_epochs, slot))->charged_bytes,
+				 0);
 	ts_thread_recover(survivor);
 	decide_lanes(survivor);
 	for (uint32_t i = 0; i < lanes; i++)

@@ -45,12 +45,12 @@ static int where(const struct ts_refusal *refusal, char *buf, size_t bytes)
 
 	if (epoch) {
 		ts_epoch_label(epoch, label);
-		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=\"%s\"", heap->name, epoch->slot,
-				(unsigned long long)epoch->era, label);
+		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=\"%s\"", heap->name,
+				epoch->slot, (unsigned long long)epoch->era, label);
 	}
 	if (refusal->epoch_id)
-		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=-", heap ? heap->name : "-",
-				ts_epoch_slot(refusal->epoch_id),
+		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=-",
+				heap ? heap->name : "-", ts_epoch_slot(refusal->epoch_id),
 				(unsigned long long)ts_epoch_era(refusal->epoch_id));
 	return snprintf(buf, bytes, "heap=%s epoch=- label=-", heap ? heap->name : "-");
 }
@@ -68,8 +68,8 @@ static void print(const struct ts_refusal *refusal)
 		length += snprintf(line + length, sizeof(line) - (size_t)length, " address=0x%llx",
 				   (unsigned long long)refusal->address);
 	if (quiet && length < (int)sizeof(line))
-		length += snprintf(line + length, sizeof(line) - (size_t)length, " (%llu like it left out)",
-				   (unsigned long long)quiet);
+		length += snprintf(line + length, sizeof(line) - (size_t)length,
+				   " (%llu like it left out)", (unsigned long long)quiet);
 	if (length > (int)sizeof(line) - 2)
 		length = sizeof(line) - 2;
 	line[length++] = '\n';
@@ -103,8 +103,8 @@ void ts_report_busy(const struct ts_epoch *epoch, uint64_t id)
 
 			if (ts_a64_load_acq(&thread->stat->scope[s].epoch_id) != id) /* ORD-21 */
 				continue;
-			ts_site_describe((uint32_t)ts_a64_load_rlx(&thread->stat->scope[s].site), site,
-					 sizeof(site));
+			ts_site_describe((uint32_t)ts_a64_load_rlx(&thread->stat->scope[s].site),
+					 site, sizeof(site));
 			snprintf(what, sizeof(what), "discard refused: thread %llu entered at %s",
 				 (unsigned long long)ts_a64_load_rlx(&thread->stat->w.tid), site);
 			break;

@@ -10,10 +10,10 @@
 #include "epoch.h"
 
 struct ts_refusal {
-	const char *what;               /* a fixed text */
-	const struct tslab_heap *heap;  /* where known without an epoch */
-	const struct ts_epoch *epoch;   /* NULL: over, or unknown */
-	uint64_t epoch_id;              /* of an epoch that is over */
+	const char *what;              /* a fixed text */
+	const struct tslab_heap *heap; /* where known without an epoch */
+	const struct ts_epoch *epoch;  /* NULL: over, or unknown */
+	uint64_t epoch_id;             /* of an epoch that is over */
 	uint64_t address;
 };
 

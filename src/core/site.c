@@ -39,7 +39,7 @@ struct module_search {
 };
 
 static void find_build_id(struct module_search *search, const struct dl_phdr_info *info,
-			  const ElfW(Phdr) *phdr)
+			  const ElfW(Phdr) * phdr)
 {
 	const char *note = (const char *)(info->dlpi_addr + phdr->p_vaddr);
 	const char *end = note + phdr->p_memsz;
@@ -49,7 +49,8 @@ static void find_build_id(struct module_search *search, const struct dl_phdr_inf
 		const char *name = note + sizeof(*head);
 		const char *desc = name + ((head->n_namesz + 3) & ~3u);
 
-		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 && !memcmp(name, "GNU", 4)) {
+		if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 &&
+		    !memcmp(name, "GNU", 4)) {
 			search->build_id = (const uint8_t *)desc;
 			search->build_id_bytes = head->n_descsz;
 			return;
@@ -68,7 +69,8 @@ static int find_module(struct dl_phdr_info *info, size_t bytes, void *arg)
 		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
 		uintptr_t start = info->dlpi_addr + phdr->p_vaddr;
 
-		if (phdr->p_type == PT_LOAD && search->pc >= start && search->pc < start + phdr->p_memsz)
+		if (phdr->p_type == PT_LOAD && search->pc >= start &&
+		    search->pc < start + phdr->p_memsz)
 			hit = true;
 	}
 	if (!hit)
@@ -175,7 +177,8 @@ uint32_t ts_site_id(const void *pc)
 
 void ts_site_describe(uint32_t site, char *buf, size_t bytes)
 {
-	struct ts_block_sites *block = site < TABLE_SLOTS / 2 ? site_blocks[site / TS_SITES_PER_BLOCK] : NULL;
+	struct ts_block_sites *block =
+		site < TABLE_SLOTS / 2 ? site_blocks[site / TS_SITES_PER_BLOCK] : NULL;
 	uint32_t module = block ? block->site[site % TS_SITES_PER_BLOCK].module : 0;
 	const char *path = module ? modules[module - 1]->path : "?";
 	const char *name = strrchr(path, '/');

@@ -412,7 +412,8 @@ static bool slab_whole(struct ts_lane *lane, uint32_t unit, uint32_t end)
 	struct ts_bin *bin = unit_bin(unit);
 	unsigned units;
 
-	if (!bin || bin < lane->bin || bin >= lane->bin + TS_CLASS_COUNT || (ts_range.chain[unit] & INSIDE))
+	if (!bin || bin < lane->bin || bin >= lane->bin + TS_CLASS_COUNT ||
+	    (ts_range.chain[unit] & INSIDE))
 		return false;
 	units = ts_sizeclasses[ts_lane_class(lane, bin)].slab_units;
 	for (uint32_t u = unit; u < unit + units; u++)
@@ -449,7 +450,8 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	uint32_t live = 0;
 
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
-		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n, ts_sizeclass_template[c][n]);
+		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n,
+				   ts_sizeclass_template[c][n]);
 	for (uint32_t u = first; u < first + units; u++)
 		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u) + TS_UNIT_BYTES);
 	ts_range.chain[first] = 0;

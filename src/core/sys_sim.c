@@ -40,8 +40,11 @@ static int error_number(const char *name)
 	static const struct {
 		const char *name;
 		int number;
-	} table[] = { { "ENOMEM", ENOMEM }, { "EINVAL", EINVAL }, { "EAGAIN", EAGAIN },
-		      { "EPERM", EPERM },   { "ENOSYS", ENOSYS } };
+	} table[] = { { "ENOMEM", ENOMEM },
+		      { "EINVAL", EINVAL },
+		      { "EAGAIN", EAGAIN },
+		      { "EPERM", EPERM },
+		      { "ENOSYS", ENOSYS } };
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (!strcmp(name, table[i].name))
@@ -138,7 +141,8 @@ int ts_sys_reserve(size_t bytes, void **addr)
 
 	if (error)
 		return error;
-	p = mmap(NULL, bytes + page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, bytes + page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	*addr = (char *)(((uintptr_t)p + page_bytes - 1) & ~(uintptr_t)(page_bytes - 1));

@@ -249,7 +249,8 @@ void ts_thread_recover(struct ts_thread *survivor)
 		thread->retained_bytes = 0;
 		thread->warm = thread->warm_count = 0;
 		thread->slot_count = 0;
-		thread->spare_blocks = NULL; /* caught in the middle of a step, perhaps: not worth a walk */
+		thread->spare_blocks =
+			NULL; /* caught in the middle of a step, perhaps: not worth a walk */
 		thread->spare_count = 0;
 		thread->next_free = free_threads;
 		free_threads = i + 1;
@@ -296,8 +297,9 @@ bool ts_thread_hold_default(struct ts_thread *thread)
 struct ts_lane *ts_thread_known_lane(const struct ts_thread *thread, uint64_t epoch_id, unsigned flags)
 {
 	uint32_t slot = ts_epoch_slot(epoch_id);
-	struct ts_lane **page = (flags & TS_LANE_HANDLES ? thread->handle_directory :
-							   thread->directory)[slot / TS_DIRECTORY_SPAN];
+	struct ts_lane **page = (flags & TS_LANE_HANDLES ?
+					 thread->handle_directory :
+					 thread->directory)[slot / TS_DIRECTORY_SPAN];
 
 	return page ? page[slot % TS_DIRECTORY_SPAN] : NULL;
 }
@@ -306,7 +308,7 @@ void ts_thread_know_lane(struct ts_thread *thread, uint64_t epoch_id, struct ts_
 {
 	uint32_t slot = ts_epoch_slot(epoch_id);
 	struct ts_lane ***directory = lane->flags & TS_LANE_HANDLES ? thread->handle_directory :
-								       thread->directory;
+								      thread->directory;
 	struct ts_lane **page = directory[slot / TS_DIRECTORY_SPAN];
 
 	if (!page) {

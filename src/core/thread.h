@@ -29,18 +29,18 @@ struct ts_thread {
 	uint32_t depth;
 	uint32_t scopes_max;
 	struct ts_scope *scopes;
-	struct ts_lane *default_lane;  /* of the default heap's default epoch; held until the end */
+	struct ts_lane *default_lane; /* of the default heap's default epoch; held until the end */
 	struct ts_lane **directory[65536 / TS_DIRECTORY_SPAN]; /* slot -> lane last used there */
 	struct ts_lane **handle_directory[65536 / TS_DIRECTORY_SPAN];
 	struct ts_chunk_cache cache;
-	uint64_t retained_bytes;       /* cache and warm lanes */
-	uint32_t warm;                 /* list of resting lanes: index + 1 */
+	uint64_t retained_bytes; /* cache and warm lanes */
+	uint32_t warm;           /* list of resting lanes: index + 1 */
 	uint32_t warm_count;
 	uint32_t slot_count;
 	uint32_t slots[TS_SLOTS_CACHED]; /* free epoch slots */
-	char **spare_blocks;           /* stack blocks, linked by their word 0 */
+	char **spare_blocks;             /* stack blocks, linked by their word 0 */
 	uint32_t spare_count;
-	bool ending;                   /* later calls take lanes for the length of the call only */
+	bool ending; /* later calls take lanes for the length of the call only */
 	uint32_t next_free;
 	struct ts_scope scopes_inline[TS_SCOPES_INLINE];
 };
