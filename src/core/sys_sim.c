@@ -141,8 +141,8 @@ int ts_sys_reserve(size_t bytes, void **addr)
 
 	if (error)
 		return error;
-	p = mmap(NULL, bytes + page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		 -1, 0);
+	p = mmap(NULL, rounded_up(bytes) + page_bytes, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	*addr = (char *)(((uintptr_t)p + page_bytes - 1) & ~(uintptr_t)(page_bytes - 1));
