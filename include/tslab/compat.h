@@ -801,8 +801,8 @@ TSLAB_COMPAT_API int tslab_compat_by_memory(const void *a, const void *b)
 }
 
 /* A class of an epoch that is closing and still holds memory after `threshold_sec`. */
-TSLAB_COMPAT_API bool tslab_compat_leak(SlabAllocator *a, uint32_t c, EpochId e, uint32_t threshold_sec,
-					EpochLeakCandidate *out)
+TSLAB_COMPAT_API bool tslab_compat_leak(SlabAllocator *a, uint32_t c, EpochId e,
+					uint32_t threshold_sec, EpochLeakCandidate *out)
 {
 	uint64_t now = tslab_compat_clock_ns(CLOCK_BOOTTIME);
 	SlabEpochStats s;
@@ -842,7 +842,8 @@ TSLAB_COMPAT_API uint32_t slab_detect_epoch_leaks(SlabAllocator *a, uint32_t thr
 		for (EpochId e = 0; e < EPOCH_COUNT; e++)
 			out->candidate_count += tslab_compat_leak(
 				a, c, e, threshold_sec, &out->candidates[out->candidate_count]);
-	qsort(out->candidates, out->candidate_count, sizeof(*out->candidates), tslab_compat_by_memory);
+	qsort(out->candidates, out->candidate_count, sizeof(*out->candidates),
+	      tslab_compat_by_memory);
 	out->top_count = out->candidate_count < max_top ? out->candidate_count : max_top;
 	return out->candidate_count;
 }
@@ -871,10 +872,11 @@ TSLAB_COMPAT_API void slab_analyze_slow_path(SlabAllocator *a, SlowPathReport *o
 
 		row->cache_miss_pct = 100.0 * (double)row->cache_miss_count / all;
 		row->epoch_closed_pct = 100.0 * (double)row->epoch_closed_count / all;
-		advice = row->epoch_closed_pct > 50 ? "Allocations in closing epochs: close after the "
-						      "last exit" :
-			 row->cache_miss_pct > 50 ? "New memory for most of them: raise retain_bytes" :
-						    "Normal churn";
+		advice = "Normal churn";
+		if (row->epoch_closed_pct > 50)
+			advice = "Allocations in closing epochs: close after the last exit";
+		else if (row->cache_miss_pct > 50)
+			advice = "New memory for most of them: raise retain_bytes";
 	}
 	snprintf(row->recommendation, sizeof(row->recommendation), "%s", advice);
 }

@@ -183,8 +183,8 @@ static void row_163(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(row_3),  cmocka_unit_test(row_68), cmocka_unit_test(row_94),
-		cmocka_unit_test(row_95), cmocka_unit_test(row_96), cmocka_unit_test(row_148),
+		cmocka_unit_test(row_3),   cmocka_unit_test(row_68), cmocka_unit_test(row_94),
+		cmocka_unit_test(row_95),  cmocka_unit_test(row_96), cmocka_unit_test(row_148),
 		cmocka_unit_test(row_163),
 	};
 

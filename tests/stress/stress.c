@@ -102,8 +102,8 @@ static void verify(const struct tag *tag)
 			    (size_t)tag->bytes, at);
 	}
 	if (tslab_usable_size(tag) < tag->bytes)
-		die("object %p: usable size %zu of %zu", (const void *)tag,
-		    tslab_usable_size(tag), (size_t)tag->bytes);
+		die("object %p: usable size %zu of %zu", (const void *)tag, tslab_usable_size(tag),
+		    (size_t)tag->bytes);
 }
 
 static size_t random_bytes(struct worker *w)
@@ -339,8 +339,9 @@ static const struct {
 	void (*act)(struct worker *w);
 	unsigned weight;
 } actions[] = {
-	{ allocate, 600 }, { resize, 60 }, { free_batch, 10 }, { pass_handle, 100 }, { enter, 100 },
-	{ leave, 105 },	   { replace_epoch, 8 }, { request, 8 }, { look, 2 },	      { advance, 2 },
+	{ allocate, 600 }, { resize, 60 }, { free_batch, 10 },   { pass_handle, 100 },
+	{ enter, 100 },    { leave, 105 }, { replace_epoch, 8 }, { request, 8 },
+	{ look, 2 },       { advance, 2 },
 };
 
 static void *work(void *arg)

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 const uint32_t class_bytes[CLASS_COUNT] = {
-	64,   96,   128,  192,	256,  384,  512,  768,	16,    32,    48,    80,    112,   160,
-	224,  320,  448,  640,	896,  1024, 1280, 1536, 1792,  2048,  2560,  3072,  3584,  4096,
+	64,   96,   128,  192,  256,   384,   512,   768,   16,    32,    48,    80,    112,  160,
+	224,  320,  448,  640,  896,   1024,  1280,  1536,  1792,  2048,  2560,  3072,  3584, 4096,
 	5120, 6144, 7168, 8192, 10240, 12288, 14336, 16384, 20480, 24576, 28672, 32768,
 };
 
@@ -89,8 +89,7 @@ int in_child_stderr(void (*body)(void *), void *arg, char *text, size_t text_byt
 		_exit(0);
 	}
 	close(ends[1]);
-	while (have + 1 < text_bytes &&
-	       (got = read(ends[0], text + have, text_bytes - 1 - have)) > 0)
+	while (have + 1 < text_bytes && (got = read(ends[0], text + have, text_bytes - 1 - have)) > 0)
 		have += (size_t)got;
 	text[have] = '\0';
 	close(ends[0]);

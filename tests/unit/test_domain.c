@@ -60,8 +60,7 @@ static void exit_without_enter(void **state)
 	tslab_epoch_t a = new_epoch(NULL, "a"), b = new_epoch(NULL, "b");
 
 	assert_refused(refused_exit, assert_int_equal(tslab_domain_exit(a), -EINVAL));
-	assert_refused(refused_exit,
-		       assert_int_equal(tslab_domain_exit(TSLAB_EPOCH_NONE), -EINVAL));
+	assert_refused(refused_exit, assert_int_equal(tslab_domain_exit(TSLAB_EPOCH_NONE), -EINVAL));
 	assert_int_equal(tslab_domain_enter(a), 0);
 	assert_refused(refused_exit, assert_int_equal(tslab_domain_exit(b), -EINVAL));
 	assert_int_equal(tslab_domain_current(), a);

@@ -23,9 +23,10 @@ static void stale_epochs_are_refused(void **state)
 	tslab_handle_t handle = 0;
 
 	assert_int_equal(tslab_epoch_close(over), 0);
-	const tslab_epoch_t stale[] = { over,	      TSLAB_EPOCH_NONE,	 1,
-					over + 65536, over ^ (1ull << 60), UINT64_MAX, 0xffff,
-					over + 1 };
+	const tslab_epoch_t stale[] = {
+		over,       TSLAB_EPOCH_NONE, 1,       over + 65536, over ^ (1ull << 60),
+		UINT64_MAX, 0xffff,           over + 1
+	};
 	for (unsigned i = 0; i < sizeof(stale) / sizeof(stale[0]); i++) {
 		struct tslab_process_stats before = counters();
 
@@ -257,7 +258,8 @@ static void labels(void **state)
 	assert_int_equal(tslab_epoch_set_label(epoch, "1234567890123456789012345678901234"), 0);
 	label_of(epoch, label);
 	assert_string_equal(label, "1234567890123456789012345678901");
-	assert_int_equal(tslab_epoch_set_label(epoch, "12345678901234567890123456789\u00e9\u00e9"), 0);
+	assert_int_equal(tslab_epoch_set_label(epoch, "12345678901234567890123456789\u00e9\u00e9"),
+			 0);
 	label_of(epoch, label);
 	assert_string_equal(label, "12345678901234567890123456789\u00e9");
 	assert_int_equal(tslab_epoch_set_label(epoch, "a\n\x1b[31mb\x7f"), 0);
@@ -482,8 +484,8 @@ static void thousands_of_epochs(void **state)
 		assert_int_equal(info.epoch, epochs[i]);
 		if (i % 2)
 			tslab_free(objects[i]);
-		assert_int_equal(i % 2 ? tslab_epoch_close(epochs[i]) : tslab_epoch_discard(epochs[i]),
-				 0);
+		assert_int_equal(
+			i % 2 ? tslab_epoch_close(epochs[i]) : tslab_epoch_discard(epochs[i]), 0);
 		assert_int_equal(tslab_epoch_close(epochs[i]), -ESTALE);
 	}
 }

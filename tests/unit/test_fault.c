@@ -130,8 +130,7 @@ static void workload(void)
 			REQUIRE(tslab_epoch_close(epoch) == 0);
 		} else {
 			for (unsigned i = 0; i < OBJECTS + LARGE; i++)
-				REQUIRE(!objects[i].p ||
-					holds(objects[i].p, objects[i].bytes, i));
+				REQUIRE(!objects[i].p || holds(objects[i].p, objects[i].bytes, i));
 			REQUIRE(tslab_epoch_discard(epoch) == 0);
 			memset(objects, 0, sizeof(objects));
 		}

@@ -200,7 +200,8 @@ static void *be_busy(void *arg)
 			abort();
 		for (unsigned i = 0; i < 50; i++) {
 			void *p = tslab_malloc(16 + rnd(&seed) % 2000);
-			void *old = __atomic_exchange_n(&busy.mail[rnd(&seed) % 64], p, __ATOMIC_ACQ_REL);
+			void *old = __atomic_exchange_n(&busy.mail[rnd(&seed) % 64], p,
+							__ATOMIC_ACQ_REL);
 
 			tslab_free(old);
 		}

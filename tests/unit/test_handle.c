@@ -186,8 +186,7 @@ static void other_heaps_handles(void **state)
 	fill(tslab_handle_get(b, in_b), 64, 2);
 	assert_null_errno(tslab_handle_get(b, in_a), EINVAL);
 	assert_null_errno(tslab_handle_get(NULL, in_a), EINVAL);
-	assert_refused(refused_wrong_handle,
-		       assert_int_equal(tslab_handle_free(b, in_a), -EINVAL));
+	assert_refused(refused_wrong_handle, assert_int_equal(tslab_handle_free(b, in_a), -EINVAL));
 	assert_refused(refused_wrong_handle,
 		       assert_int_equal(tslab_handle_free(NULL, in_b), -EINVAL));
 	assert_true(holds(tslab_handle_get(a, in_a), 64, 1));
@@ -389,18 +388,12 @@ static void free_against_discard(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(arguments),
-		cmocka_unit_test(every_class),
-		cmocka_unit_test(stale_after_reuse),
-		cmocka_unit_test(stale_after_close),
-		cmocka_unit_test(stale_after_discard),
-		cmocka_unit_test(generation_wrap),
-		cmocka_unit_test(other_heaps_handles),
-		cmocka_unit_test(heap_id_reuse),
-		cmocka_unit_test(forged_handles),
-		cmocka_unit_test(handle_and_pointer),
-		cmocka_unit_test(one_winner),
-		cmocka_unit_test(free_against_discard),
+		cmocka_unit_test(arguments),           cmocka_unit_test(every_class),
+		cmocka_unit_test(stale_after_reuse),   cmocka_unit_test(stale_after_close),
+		cmocka_unit_test(stale_after_discard), cmocka_unit_test(generation_wrap),
+		cmocka_unit_test(other_heaps_handles), cmocka_unit_test(heap_id_reuse),
+		cmocka_unit_test(forged_handles),      cmocka_unit_test(handle_and_pointer),
+		cmocka_unit_test(one_winner),          cmocka_unit_test(free_against_discard),
 	};
 
 	return cmocka_run_group_tests_name("handle", tests, NULL, NULL);

@@ -92,7 +92,7 @@ static void a_sweep_over_a_chunk(void **state)
 		struct tslab_process_stats after = counters();
 		assert_int_equal(refusals(&after) - refusals(&before), 1);
 		continue;
-	own:
+own:
 		accepted++;
 	}
 	assert_int_equal(accepted, 64);
@@ -114,7 +114,7 @@ static void foreign_pointers(void **state)
 	void *const foreign[] = {
 		stack + 16,
 		static_bytes,
-		(void *)(uintptr_t)"literal",
+		(void *)(uintptr_t) "literal",
 		(void *)(uintptr_t)foreign_pointers,
 		libc_object,
 		mapped,
@@ -133,7 +133,8 @@ static void foreign_pointers(void **state)
 	for (unsigned i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
 		assert_refused(refused_foreign, tslab_free(foreign[i]));
 		assert_int_equal(tslab_usable_size(foreign[i]), 0);
-		assert_refused(refused_foreign, assert_null_errno(tslab_realloc(foreign[i], 64), EINVAL));
+		assert_refused(refused_foreign,
+			       assert_null_errno(tslab_realloc(foreign[i], 64), EINVAL));
 		struct tslab_owner_info info = { .struct_bytes = sizeof(info) };
 		assert_int_equal(tslab_owner(foreign[i], &info), -ENOENT);
 	}

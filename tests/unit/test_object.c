@@ -76,7 +76,8 @@ static void impossible_sizes(void **state)
 {
 	(void)state;
 	/* Through a volatile, for the compiler knows that these cannot be had. */
-	volatile size_t too_big[] = { (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4096, PTRDIFF_MAX };
+	volatile size_t too_big[] = { (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4096,
+				      PTRDIFF_MAX };
 	tslab_epoch_t epoch = tslab_epoch_default(NULL);
 	void *kept = tslab_malloc(100);
 
@@ -93,7 +94,8 @@ static void impossible_sizes(void **state)
 		assert_true(holds(kept, 100, 8));
 	}
 	assert_null_errno(tslab_calloc((volatile size_t){ SIZE_MAX / 2 }, 3), ENOMEM);
-	assert_null_errno(tslab_calloc((volatile size_t){ (size_t)1 << 33 }, (size_t)1 << 33), ENOMEM);
+	assert_null_errno(tslab_calloc((volatile size_t){ (size_t)1 << 33 }, (size_t)1 << 33),
+			  ENOMEM);
 	tslab_free(kept);
 }
 
@@ -442,7 +444,11 @@ static void random_mix(void **state)
 {
 	(void)state;
 	enum { SLOTS = 3000, STEPS = 200000 };
-	static struct { void *p; size_t bytes; uint64_t tag; } slots[SLOTS];
+	static struct {
+		void *p;
+		size_t bytes;
+		uint64_t tag;
+	} slots[SLOTS];
 	uint64_t seed = 88172645463325252ull;
 	tslab_epoch_t epoch = new_epoch(NULL, "mix");
 

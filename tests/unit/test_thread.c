@@ -273,7 +273,8 @@ static void rotation_under_load(void **state)
 		assert_true(rotation.done > 0);
 		assert_true(counters().fail_closing - refused >= rotation.refused);
 		print_message("# pause %u us: %llu allocated, %llu refused\n", pauses_us[i],
-			      (unsigned long long)rotation.done, (unsigned long long)rotation.refused);
+			      (unsigned long long)rotation.done,
+			      (unsigned long long)rotation.refused);
 		assert_int_equal(tslab_heap_destroy(rotation.heap), 0);
 	}
 }
