@@ -128,34 +128,45 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The build-id note of the ELF file that this code lies in. */
-static uint32_t own_build_id(uint8_t *id, size_t id_bytes)
+/* The build id among some notes; its length, 0 if there is none. */
+static uint32_t find_build_id(const char *at, const char *end, uint8_t *id, size_t id_bytes)
 {
-	extern const ElfW(Ehdr) __ehdr_start __attribute__((weak, visibility("hidden")));
-	const char *base = (const char *)&__ehdr_start;
-	const ElfW(Phdr) * phdr;
+	while (end - at >= (ptrdiff_t)sizeof(ElfW(Nhdr))) {
+		const ElfW(Nhdr) *note = (const void *)at;
+		const char *name = at + sizeof(*note);
+		const char *desc = name + ((note->n_namesz + 3) & ~3u);
 
-	if (!base)
-		return 0;
-	phdr = (const ElfW(Phdr) *)(base + __ehdr_start.e_phoff);
-	for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
-		/* p_offset: notes lie in the first segment, which is mapped as the file is. */
-		const char *at = base + phdr[i].p_offset, *end = at + phdr[i].p_filesz;
-
-		while (phdr[i].p_type == PT_NOTE && end - at >= (ptrdiff_t)sizeof(ElfW(Nhdr))) {
-			const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
-			const char *name = at + sizeof(*note);
-			const char *desc = name + ((note->n_namesz + 3) & ~3u);
-
-			if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
-			    !memcmp(name, "GNU", 4) && note->n_descsz <= id_bytes) {
-				memcpy(id, desc, note->n_descsz);
-				return note->n_descsz;
-			}
-			at = desc + ((note->n_descsz + 3) & ~3u);
+		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+		    !memcmp(name, "GNU", 4) && note->n_descsz <= id_bytes) {
+			memcpy(id, desc, note->n_descsz);
+			return note->n_descsz;
 		}
+		at = desc + ((note->n_descsz + 3) & ~3u);
 	}
 	return 0;
+}
+
+/* Build id of the ELF file that this code lies in. The linker names its first byte in memory. */
+static uint32_t own_build_id(uint8_t *id, size_t id_bytes)
+{
+	extern const char __ehdr_start[] __attribute__((weak, visibility("hidden")));
+	const ElfW(Ehdr) *file = (const void *)__ehdr_start;
+	const ElfW(Phdr) * phdr;
+	ElfW(Off) mapped_bytes = 0; /* from the start of the file, without a gap */
+	uint32_t found = 0;
+
+	if (!file)
+		return 0;
+	phdr = (const void *)(__ehdr_start + file->e_phoff);
+	for (unsigned i = 0; i < file->e_phnum; i++)
+		if (phdr[i].p_type == PT_LOAD && phdr[i].p_offset == 0)
+			mapped_bytes = phdr[i].p_filesz;
+	for (unsigned i = 0; i < file->e_phnum && !found; i++)
+		if (phdr[i].p_type == PT_NOTE && phdr[i].p_offset + phdr[i].p_filesz <= mapped_bytes)
+			found = find_build_id(__ehdr_start + phdr[i].p_offset,
+					      __ehdr_start + phdr[i].p_offset + phdr[i].p_filesz,
+					      id, id_bytes);
+	return found;
 }
 
 static void describe_classes(struct ts_block_header *header)

@@ -182,6 +182,10 @@ static void test_no_addresses(void **state)
 	int fd = segment_fd();
 
 	(void)state;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+	/* Their shadow memory lies where two small numbers side by side look like addresses. */
+	skip();
+#endif
 	assert_int_equal(tslab_epoch_open(NULL, "addresses", &epoch), 0);
 	assert_int_equal(tslab_domain_enter(epoch), 0);
 	assert_non_null(tslab_malloc(1000));
@@ -405,10 +409,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_growth),    cmocka_unit_test(test_absence),
 	};
 
+	/* Not by returning: what runs at exit, in sanitizers, needs descriptors. */
 	if (argc == 2 && !strcmp(argv[1], "--off"))
-		return switched_off();
+		_exit(switched_off());
 	if (argc == 2 && !strcmp(argv[1], "--no-descriptors"))
-		return out_of_descriptors();
+		_exit(out_of_descriptors());
 	self_path = argv[0];
 	return cmocka_run_group_tests_name("segment", tests, NULL, NULL);
 }
