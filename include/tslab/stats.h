@@ -163,7 +163,7 @@ struct tslab_thread_stats {
  * @stats: struct_bytes set by the caller; the rest is filled in
  *
  * Return: 0; -EINVAL (@stats NULL, struct_bytes smaller than itself). Async-signal-safe. Cost: reads
- * one block a lane, about 0.1 us each; no system call.
+ * one block of 1 KiB for each lane that ever was, and one a thread; no system call.
  */
 TSLAB_API int tslab_stats_process(struct tslab_process_stats *stats);
 
