@@ -50,7 +50,7 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 
 static bool gated(const struct ts_lane *lane)
 {
-	return (const uint16_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
+	return (const uint32_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
 }
 
 /* In a named epoch, by taking a lane for the length of the call unless the thread is inside. */
@@ -104,14 +104,12 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 void *tslab_malloc(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
-	const uint16_t *place_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
-	size_t place;
+	const uint32_t *class_of = (const uint32_t *)ts_a64_load_rlx(&lane->class_of);
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
-	place = place_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
-	p = ts_bin_alloc(lane, place);
+	p = ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
 	return __builtin_expect(p != NULL, 1) ? p : alloc_slow(bytes, TS_GRANULE_BYTES);
 }
 

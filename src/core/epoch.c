@@ -548,12 +548,11 @@ static int roll_back(struct ts_epoch *epoch, uint64_t end)
 	return -EBUSY;
 }
 
-static void discard_lanes(struct ts_epoch *epoch)
+static void discard_lanes(struct ts_epoch *epoch, uint64_t lanes)
 {
 	uint64_t link = ts_a64_load_sc(&epoch->lanes); /* ORD-13 */
-	uint64_t references = 1;
+	bool alone = ts_ew_commit_discard(&epoch->e, lanes);
 
-	ts_ew_commit_discard(&epoch->e);
 	while (link) {
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
@@ -562,14 +561,17 @@ static void discard_lanes(struct ts_epoch *epoch)
 			continue;
 		ts_lane_discard(lane);
 		ts_lw_die(&lane->w);
-		references++;
 	}
-	ts_epoch_drop(epoch, references);
+	if (alone)
+		finish(epoch);
+	else
+		ts_epoch_drop(epoch, 1);
 }
 
 int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 {
 	uint64_t tag = ts_lw_tag(ts_epoch_era(id));
+	uint64_t lanes = 0;
 	uint64_t link;
 
 	switch (ts_ew_begin_discard(&epoch->e, ts_epoch_era(id))) {
@@ -586,9 +588,10 @@ int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 
 		if (!seize(lane, tag))
 			return roll_back(epoch, link);
+		lanes += seized(lane);
 		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
 	}
-	discard_lanes(epoch);
+	discard_lanes(epoch, lanes);
 	COUNT(epochs_discarded);
 	return 0;
 }

@@ -124,13 +124,21 @@ static inline enum ts_epoch_state ts_ew_begin_discard(ts_a64 *e, uint64_t era)
 	}
 }
 
-/* Nobody is inside: from here on there is no way back. */
-static inline void ts_ew_commit_discard(ts_a64 *e)
+/*
+ * Nobody is inside, the discarder holds `lanes` lanes: from here on there is no way back. It gives up
+ * the references of those lanes with the same step and keeps the open one. Returns true if that is the
+ * only one left: as nobody can take one in COMMITTED, the discarder finishes without a further step.
+ */
+static inline bool ts_ew_commit_discard(ts_a64 *e, uint64_t lanes)
 {
 	uint64_t seen = ts_a64_load_rlx(e);
+	uint64_t next;
 
-	while (!ts_a64_cas_acqrel(e, &seen, ts_ew_with_state(seen, TS_EPOCH_COMMITTED)))
-		;
+	do {
+		next = ts_ew_with_state(seen, TS_EPOCH_COMMITTED) - lanes * TS_EW_REF;
+		/* ORD-11 acq_rel: all that was done under the references that are gone precedes. */
+	} while (!ts_a64_cas_acqrel(e, &seen, next));
+	return (next & TS_EW_REFS) == TS_EW_REF;
 }
 
 /* Somebody is inside: ACTIVE again, or CLOSING if a close came meanwhile (true: finish that close). */

@@ -194,13 +194,14 @@ static bool refill(struct ts_lane *lane, unsigned c)
 
 void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 {
-	void *p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
+	uint32_t entry = c * TS_BIN_BYTES | ts_sizeclasses[c].bytes << 16;
+	void *p = ts_bin_alloc(lane, entry);
 
 	if (p)
 		return p;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
 	while (!p && refill(lane, c))
-		p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
+		p = ts_bin_alloc(lane, entry);
 	return p;
 }
 

@@ -41,7 +41,7 @@ enum { TS_NOT_SETTLED, TS_SETTLED_LIVE, TS_SETTLED_EMPTY };
 
 struct ts_lane {
 	/* read by the fast paths; class_of is swapped for the gated table by a closer */
-	ts_a64 class_of; /* const uint8_t * */
+	ts_a64 class_of; /* const uint32_t *, see sizeclass.h */
 	struct ts_block_lane *stat;
 	/* holder only */
 	struct ts_bin bin[TS_CLASS_COUNT + 1]; /* the last is the gate: always empty */
@@ -130,8 +130,9 @@ static inline void ts_slot_take(const void *p)
 }
 
 /* The newest free slot, or a fresh one of the slab being carved; NULL: the slow path decides. */
-static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
+static inline void *ts_bin_alloc(struct ts_lane *lane, uint32_t entry)
 {
+	size_t place = TS_PLACE(entry);
 	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + place);
 	char *p = bin->head;
 
@@ -147,7 +148,7 @@ static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 			return NULL;
 		if (!p)
 			__builtin_unreachable(); /* `last` is NULL where there is no slab, `bump` never */
-		bin->bump = p + *(const uint32_t *)((const char *)ts_sizeclasses + place / 4);
+		bin->bump = p + TS_PLACE_BYTES(entry);
 		ts_a32_store_rlx(ts_range_carved_of(p), (uint32_t)(uintptr_t)p);
 	}
 	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place / 2), 1);
