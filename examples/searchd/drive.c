@@ -346,13 +346,25 @@ static int by_value(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
+static void report(const struct plan *plan, uint64_t *latencies_ns, uint64_t elapsed_ns,
+		   unsigned failures)
+{
+	double seconds = (double)elapsed_ns / 1e9;
+
+	qsort(latencies_ns, plan->requests, sizeof(*latencies_ns), by_value);
+	printf("%u requests over %u connections in %.2f s (%.0f a second), %u wrong answers;"
+	       " half within %.2f ms, 99 %% within %.2f ms\n",
+	       plan->requests, plan->connections, seconds, plan->requests / seconds, failures,
+	       (double)latencies_ns[plan->requests / 2] / 1e6,
+	       (double)latencies_ns[(uint64_t)plan->requests * 99 / 100] / 1e6);
+}
+
 static unsigned drive(const struct plan *plan)
 {
 	uint64_t *latencies_ns = calloc(plan->requests, sizeof(*latencies_ns));
 	struct client *clients = calloc(plan->connections, sizeof(*clients));
 	uint64_t start_ns = now_ns();
 	unsigned failures = 0, given = 0;
-	double seconds;
 
 	if (!latencies_ns || !clients)
 		exit(2);
@@ -373,13 +385,7 @@ static unsigned drive(const struct plan *plan)
 		failures += clients[i].failures;
 		free(clients[i].answer);
 	}
-	seconds = (double)(now_ns() - start_ns) / 1e9;
-	qsort(latencies_ns, plan->requests, sizeof(*latencies_ns), by_value);
-	printf("%u requests over %u connections in %.2f s (%.0f a second), %u wrong answers;"
-	       " half within %.2f ms, 99 %% within %.2f ms\n",
-	       plan->requests, plan->connections, seconds, plan->requests / seconds, failures,
-	       (double)latencies_ns[plan->requests / 2] / 1e6,
-	       (double)latencies_ns[(uint64_t)plan->requests * 99 / 100] / 1e6);
+	report(plan, latencies_ns, now_ns() - start_ns, failures);
 	free(latencies_ns);
 	free(clients);
 	return failures;
