@@ -158,6 +158,54 @@ void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 	return alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
 }
 
+/* -- whose address ----------------------------------------------------------------------------- */
+
+static size_t slot_bytes(struct ts_bin *bin, uint64_t t)
+{
+	struct ts_lane *lane = ts_lane_of_bin(bin);
+
+	return bin == &lane->large ? ts_large_usable(t) :
+				     ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
+}
+
+static uint64_t slot_start(struct ts_bin *bin, uint64_t t)
+{
+	struct ts_lane *lane = ts_lane_of_bin(bin);
+	uint64_t first, granules;
+
+	if (bin == &lane->large)
+		return t;
+	first = (uint64_t)ts_slab_first_unit((uint32_t)(t >> 9)) * TS_UNIT_GRANULES;
+	granules = slot_bytes(bin, t) >> TS_GRANULE_SHIFT;
+	return first + (t - first) / granules * granules;
+}
+
+static bool in_range(const void *ptr)
+{
+	uint64_t offset = (uint64_t)((const char *)ptr - ts_range.base);
+
+	return offset >> TS_GRANULE_SHIFT < ts_a64_load_rlx(&ts_range.granules);
+}
+
+/* The bin that an address inside an object belongs to, and the object's first granule. */
+static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
+{
+	uint64_t chunk;
+	struct ts_bin *bin;
+
+	if (!in_range(ptr))
+		return NULL;
+	*t = (uint64_t)((const char *)ptr - ts_range.base) >> TS_GRANULE_SHIFT;
+	for (chunk = *t / TS_CHUNK_GRANULES; ts_range.chunks[chunk].state == TS_CHUNK_LARGE_TAIL;)
+		*t = --chunk * TS_CHUNK_GRANULES;
+	if (ts_range.chunks[chunk].state == TS_CHUNK_LARGE)
+		*t = chunk * TS_CHUNK_GRANULES;
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
+	if (bin)
+		*t = slot_start(bin, *t);
+	return bin;
+}
+
 /* -- free --------------------------------------------------------------------------------------- */
 
 static bool refuse_foreign(const void *ptr)
@@ -169,27 +217,15 @@ static bool refuse_foreign(const void *ptr)
 }
 
 /* An address inside the range that cannot be a slot's start. */
-static bool refuse_wild(struct ts_bin *bin, const void *ptr)
+static bool refuse_wild(const void *ptr)
 {
+	uint64_t t;
+	struct ts_bin *bin = owner_bin(ptr, &t);
+
 	ts_count(refused_wild, 1);
 	ts_refused(.what = "free of a pointer that is no object's start",
 		   .epoch = bin ? ts_lane_of_bin(bin)->epoch : NULL, .address = (uintptr_t)ptr);
 	return false;
-}
-
-static bool in_range(const void *ptr)
-{
-	uint64_t offset = (uint64_t)((const char *)ptr - ts_range.base);
-
-	return offset >> TS_GRANULE_SHIFT < ts_a64_load_rlx(&ts_range.granules);
-}
-
-/* The bin of the unit that an address of the range lies in. */
-static struct ts_bin *unit_bin_of(const void *ptr)
-{
-	uint64_t unit = (uint64_t)((const char *)ptr - ts_range.base) >> TS_UNIT_SHIFT;
-
-	return (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[unit]);
 }
 
 /* Everything but the common case: the owner's bin, or NULL after a refusal. */
@@ -200,14 +236,14 @@ static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
 	*t = ts_range_granule(ptr);
 	if (*t >= ts_a64_load_rlx(&ts_range.granules)) {
 		if (in_range(ptr))
-			refuse_wild(unit_bin_of(ptr), ptr);
+			refuse_wild(ptr);
 		else
 			refuse_foreign(ptr);
 		return NULL;
 	}
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
 	if (!bin || (ts_lane_of_bin(bin)->flags & TS_LANE_HANDLES)) {
-		refuse_wild(bin, ptr);
+		refuse_wild(ptr);
 		return NULL;
 	}
 	return bin;
@@ -346,14 +382,6 @@ size_t tslab_free_many(void *const *ptrs, size_t count)
 
 /* -- realloc and questions ---------------------------------------------------------------------- */
 
-static size_t slot_bytes(struct ts_bin *bin, uint64_t t)
-{
-	struct ts_lane *lane = ts_lane_of_bin(bin);
-
-	return bin == &lane->large ? ts_large_usable(t) :
-				     ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
-}
-
 /* The bin of a live object's start; NULL otherwise. A look without ownership. */
 static struct ts_bin *live_bin(const void *ptr, uint64_t *t)
 {
@@ -435,37 +463,6 @@ void *tslab_realloc(void *ptr, size_t bytes)
 	if (bytes <= have && (bytes >= have / 2 || have <= 64))
 		return ptr;
 	return realloc_move(ptr, bin, t, bytes);
-}
-
-static uint64_t slot_start(struct ts_bin *bin, uint64_t t)
-{
-	struct ts_lane *lane = ts_lane_of_bin(bin);
-	uint64_t first, granules;
-
-	if (bin == &lane->large)
-		return t;
-	first = (uint64_t)ts_slab_first_unit((uint32_t)(t >> 9)) * TS_UNIT_GRANULES;
-	granules = slot_bytes(bin, t) >> TS_GRANULE_SHIFT;
-	return first + (t - first) / granules * granules;
-}
-
-/* The bin that an address inside an object belongs to, and the object's first granule. */
-static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
-{
-	uint64_t chunk;
-	struct ts_bin *bin;
-
-	if (!in_range(ptr))
-		return NULL;
-	*t = (uint64_t)((const char *)ptr - ts_range.base) >> TS_GRANULE_SHIFT;
-	for (chunk = *t / TS_CHUNK_GRANULES; ts_range.chunks[chunk].state == TS_CHUNK_LARGE_TAIL;)
-		*t = --chunk * TS_CHUNK_GRANULES;
-	if (ts_range.chunks[chunk].state == TS_CHUNK_LARGE)
-		*t = chunk * TS_CHUNK_GRANULES;
-	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
-	if (bin)
-		*t = slot_start(bin, *t);
-	return bin;
 }
 
 int tslab_owner(const void *ptr, struct tslab_owner_info *info)
