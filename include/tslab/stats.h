@@ -8,7 +8,8 @@
  *
  * Every structure starts with its own size, which the caller sets: a program that was compiled against
  * an older header gets the fields that it knows, one that is newer than the library finds the rest 0.
- * Counters only rise; a process that was forked starts its own, opened with what it inherited.
+ * Counters only rise. The child of fork starts its own, opened with what it inherited, on its first
+ * call that leaves the fast path; until then its totals are 0 and single epochs and threads -EAGAIN.
  */
 #ifndef TSLAB_STATS_H
 #define TSLAB_STATS_H
@@ -181,7 +182,8 @@ TSLAB_API int tslab_stats_class(unsigned class_index, struct tslab_class_stats *
  *
  * Fills in what is there now (live_*, slabs, committed_bytes) and what the class is; allocations and
  * frees stay 0, for threads count them over all the epochs that they pass through.
- * Return: 0; -EINVAL; -ESTALE (over, or never was). Async-signal-safe. Cost: as tslab_stats_process.
+ * Return: 0; -EINVAL; -ESTALE (over, or never was); -EAGAIN (after fork, see above).
+ * Async-signal-safe. Cost: as tslab_stats_process.
  */
 TSLAB_API int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index,
 				      struct tslab_class_stats *stats);
@@ -190,7 +192,8 @@ TSLAB_API int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index,
  * tslab_stats_epoch - one epoch
  * @epoch: an epoch that is not yet over
  *
- * Return: 0; -EINVAL; -ESTALE (over, or never was). Async-signal-safe. Cost: as tslab_stats_process.
+ * Return: 0; -EINVAL; -ESTALE (over, or never was); -EAGAIN (after fork, see above).
+ * Async-signal-safe. Cost: as tslab_stats_process.
  */
 TSLAB_API int tslab_stats_epoch(tslab_epoch_t epoch, struct tslab_epoch_stats *stats);
 
@@ -198,8 +201,8 @@ TSLAB_API int tslab_stats_epoch(tslab_epoch_t epoch, struct tslab_epoch_stats *s
  * tslab_stats_thread - one thread
  * @tid: kernel thread id (gettid); 0 = the calling thread
  *
- * Return: 0; -EINVAL; -ESRCH (has not used the library, or has ended). Async-signal-safe. Cost: reads
- * one block a thread.
+ * Return: 0; -EINVAL; -ESRCH (has not used the library, or has ended); -EAGAIN (after fork, see above).
+ * Async-signal-safe. Cost: reads one block a thread.
  */
 TSLAB_API int tslab_stats_thread(int tid, struct tslab_thread_stats *stats);
 

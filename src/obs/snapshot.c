@@ -218,32 +218,37 @@ static struct ts_epoch_view *find_epoch(struct ts_snapshot *s, uint64_t id)
 	return s->epoch_count ? bsearch(&key, s->epochs, s->epoch_count, sizeof(key), by_id) : NULL;
 }
 
+/* Whether a replaced b in its ring entry. Eras of different slots cannot be compared. */
+static bool is_newer(const struct ts_epoch_view *a, const struct ts_epoch_view *b)
+{
+	/* Whoever replaces an epoch closes it. */
+	if ((a->state == 1) != (b->state == 1))
+		return a->state == 1;
+	return a->open_since_ns > b->open_since_ns;
+}
+
 /* The newest epoch of a ring entry is what the entry names; older ones drain on their own. */
 static bool find_current_ring(struct ts_snapshot *s)
 {
 	enum { HEAPS = 256, RING = 16 };
-	size_t *newest = calloc(HEAPS * RING, sizeof(*newest)); /* index + 1 */
+	struct ts_epoch_view **newest = calloc(HEAPS * RING, sizeof(*newest)), **entry;
 
 	if (!newest)
 		return false;
 	for (size_t i = 0; i < s->epoch_count; i++) {
-		const struct ts_epoch_view *epoch = &s->epochs[i];
-		size_t *entry;
+		struct ts_epoch_view *epoch = &s->epochs[i];
 
 		if (!epoch->ring_index || epoch->ring_index > RING || epoch->heap_id >= HEAPS)
 			continue;
 		entry = &newest[epoch->heap_id * RING + epoch->ring_index - 1];
-		if (!*entry || s->epochs[*entry - 1].id >> 16 < epoch->id >> 16)
-			*entry = i + 1;
+		if (!*entry || is_newer(epoch, *entry))
+			*entry = epoch;
 	}
 	for (size_t i = 0; i < HEAPS * RING; i++) {
 		if (!newest[i])
 			continue;
-		s->epochs[newest[i] - 1].ring_current = true;
-		if (i < RING && s->epochs[newest[i] - 1].state == 1)
-			s->ring_active++;
-		else if (i < RING)
-			s->ring_closing++;
+		newest[i]->ring_current = true;
+		s->ring_closing += i < RING && newest[i]->state != 1;
 	}
 	free(newest);
 	return true;

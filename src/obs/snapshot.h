@@ -133,8 +133,7 @@ struct ts_snapshot {
 	uint64_t label_count;
 	char labels[TS_LABEL_IDS][TS_LABEL_BYTES];
 	uint64_t current_epoch; /* ring index of the default heap's newest epoch */
-	uint64_t ring_active;
-	uint64_t ring_closing;
+	uint64_t ring_closing;  /* entries of that ring that drain */
 	uint64_t open_epochs;
 
 	struct ts_epoch_view *epochs; /* by id */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/fork.h"
 #include "core/sizeclass.h"
 #include "obs/blockread.h"
 #include "obs/segment.h"
@@ -58,6 +59,12 @@ static int hand_out(void *to, const void *from, size_t known_bytes)
 	memcpy((char *)to + sizeof(bytes), (const char *)from + sizeof(bytes),
 	       (bytes < known_bytes ? bytes : known_bytes) - sizeof(bytes));
 	return 0;
+}
+
+/* In the child of fork the figures are not there yet; waiting for them is not async-signal-safe. */
+static int not_found(int error)
+{
+	return ts_a32_load_rlx(&ts_fork_pending) ? -EAGAIN : error;
 }
 
 static bool accepts(const void *stats)
@@ -236,7 +243,7 @@ int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index, struct ts
 		return -ESTALE;
 	visit_blocks(TS_BLOCK_EPOCHS, find_epoch, &search);
 	if (!search.found)
-		return -ESTALE;
+		return not_found(-ESTALE);
 	visit_blocks(TS_BLOCK_LANE, add_lane_of_epoch, &search);
 	cls = &search.sum.cls[class_index];
 	describe_class(&out, class_index, cls->units, ts_minus(cls->allocs, cls->frees));
@@ -256,7 +263,7 @@ int tslab_stats_epoch(tslab_epoch_t epoch, struct tslab_epoch_stats *stats)
 		return -ESTALE;
 	consistent = visit_blocks(TS_BLOCK_EPOCHS, find_epoch, &search);
 	if (!search.found)
-		return -ESTALE;
+		return not_found(-ESTALE);
 	consistent &= visit_blocks(TS_BLOCK_LANE, add_lane_of_epoch, &search);
 	class_bytes_table(class_bytes);
 	out->age_ns = ts_minus(boot_ns(), out->open_since_ns);
@@ -304,6 +311,6 @@ int tslab_stats_thread(int tid, struct tslab_thread_stats *stats)
 		search.tid = (uint64_t)syscall(SYS_gettid);
 	search.out.consistent = visit_blocks(TS_BLOCK_THREAD, find_thread, &search);
 	if (!search.found)
-		return -ESRCH;
+		return not_found(-ESRCH);
 	return hand_out(stats, &search.out, sizeof(search.out));
 }

@@ -92,7 +92,8 @@ static void make_image(void)
 	SET(process->w.epochs_opened, 1);
 	epochs = add_block(TS_BLOCK_EPOCHS, 1);
 	set_epoch(&epochs->row[0], 5 << 16 | 20, 3, "old ring entry");
-	set_epoch(&epochs->row[1], 9 << 16 | 21, 3, "new ring entry");
+	SET(epochs->row[0].state, 2);
+	set_epoch(&epochs->row[1], 2 << 16 | 21, 3, "new ring entry");
 	set_epoch(&epochs->row[2], 1 << 16 | 22, 0, "job");
 	thread = add_block(TS_BLOCK_THREAD, 2);
 	SET(thread->w.tid, 1001);
@@ -150,9 +151,9 @@ static void test_good(void **state)
 	assert_int_equal(s.epoch_count, 3);
 	assert_int_equal(s.epochs[0].id, 1 << 16 | 22);
 	assert_string_equal(s.epochs[0].label, "job");
-	assert_false(s.epochs[1].ring_current);
-	assert_true(s.epochs[2].ring_current);
-	assert_int_equal(s.ring_active, 1);
+	assert_true(s.epochs[1].ring_current);
+	assert_false(s.epochs[2].ring_current);
+	assert_int_equal(s.ring_closing, 0);
 	assert_int_equal(s.epochs[0].lanes.open_scopes, 2);
 	assert_int_equal(ts_epoch_refcount(&s.epochs[0]), 2);
 	assert_int_equal(ts_lane_sum_live_objects(&s.epochs[0].lanes), 200);
@@ -354,10 +355,10 @@ static void test_document(void **state)
 	/* An entry of the ring is shown by its index, the epoch that it named before by its slot. */
 	assert_int_equal(json_integer_value(json_object_get(
 				 json_array_get(json_object_get(document, "epochs"), 1), "epoch_id")),
-			 20);
+			 2);
 	assert_int_equal(json_integer_value(json_object_get(
 				 json_array_get(json_object_get(document, "epochs"), 2), "epoch_id")),
-			 2);
+			 20);
 	assert_int_equal(json_integer_value(json_object_get(
 				 json_object_get(json_object_get(document, "safety"), "invalid_free"),
 				 "double")),
