@@ -58,8 +58,93 @@ struct counters_test : rl::test_suite<counters_test, 2> {
 	}
 };
 
+/* ORD-20 and ORD-22: who sees a count, a key or an id sees the record behind it. */
+struct publish_test : rl::test_suite<publish_test, 2> {
+	ts_a32 count;
+	rl::var<int> record;
+
+	void before()
+	{
+		ts_a32_store_rlx(&count, 0);
+		record($) = 0;
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			record($) = 1;
+			ts_a32_store_rel(&count, 1); /* ORD-20 */
+		} else if (ts_a32_load_acq(&count)) { /* ORD-20 */
+			RL_ASSERT(record($) == 1);
+		}
+	}
+};
+
+/*
+ * ORD-17, litmus 5: base, own, base. The handle was issued with base 1 and own 0, and is freed (own 1); a
+ * get that still reads base 0 must not add that to the new own.
+ */
+struct generation_test : rl::test_suite<generation_test, 2> {
+	ts_a32 base, own;
+
+	void before()
+	{
+		ts_a32_store_rlx(&base, 0);
+		ts_a32_store_rlx(&own, 0);
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			uint32_t seen = 0;
+
+			ts_a32_store_rlx(&base, 1);
+			bool won = ts_a32_cas_acqrel(&own, &seen, 1); /* ORD-17 */
+
+			RL_ASSERT(won);
+		} else {
+			uint32_t b = ts_a32_load_rlx(&base);
+			uint32_t o = ts_a32_load_acq(&own); /* ORD-17 */
+
+			RL_ASSERT(ts_a32_load_rlx(&base) != b || b + o != 1 || o == 0);
+		}
+	}
+};
+
+/* ORD-21: a block changes its identity under an odd sequence; no copy mixes old and new words. */
+struct identity_test : rl::test_suite<identity_test, 2> {
+	ts_a64 seq, id, figure;
+
+	void before()
+	{
+		ts_a64_store_rlx(&seq, 0);
+		ts_a64_store_rlx(&id, 1);
+		ts_a64_store_rlx(&figure, 1);
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			ts_a64_store_rlx(&seq, 1);
+			ts_a64_store_rel(&id, 2);     /* ORD-21 */
+			ts_a64_store_rel(&figure, 2); /* ORD-21 */
+			ts_a64_store_rel(&seq, 2);    /* ORD-21 */
+		} else {
+			uint64_t before = ts_a64_load_acq(&seq);     /* ORD-21 */
+			uint64_t seen_figure = ts_a64_load_acq(&figure); /* ORD-21 */
+			uint64_t seen_id = ts_a64_load_acq(&id);     /* ORD-21 */
+
+			if (!(before & 1) && ts_a64_load_rlx(&seq) == before)
+				RL_ASSERT(seen_figure == seen_id);
+		}
+	}
+};
+
 void run_data(void)
 {
+	run<publish_test>("publish", 0, 0);
+	run<generation_test>("generation", 0, 0);
+	run<identity_test>("identity", 0, 0);
 	run<honest_test>("honest-freer", 0, 0);
 	run<counters_test>("counters", 0, 0);
 }

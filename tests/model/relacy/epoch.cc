@@ -138,35 +138,30 @@ struct reuse_test : rl::test_suite<reuse_test, 3> {
 };
 
 /*
- * The discarder gives up its lane's reference with the commit; a creator that kept one sees its work, or
- * has left before and the discarder finishes alone. One of them finishes, once.
+ * The discarder gives up its lane's reference as it commits; a creator that still has one drops it at any
+ * time. Whoever finishes, the discarder alone or the last of the two, sees the other's work.
  */
 struct commit_test : rl::test_suite<commit_test, 2> {
 	ts_a64 e;
-	rl::var<int> row;
+	rl::var<int> row[2];
 
 	void before()
 	{
 		ts_a64_store_rlx(&e, ts_ew_make(1, TS_EPOCH_DISCARDING, 3));
-		row($) = 0;
+		row[0]($) = row[1]($) = 0;
 	}
 
 	void thread(unsigned t)
 	{
-		bool last = false;
+		bool last = t == 0 && ts_ew_commit_discard(&e, 1);
 
-		if (t == 0) {
-			last = ts_ew_commit_discard(&e, 1);
-			if (!last) {
-				row($) = 1;
-				last = ts_ew_drop(&e, 1);
-			}
-		} else {
+		row[t]($) = 1;
+		if (!last)
 			last = ts_ew_drop(&e, 1);
-		}
 		if (last) {
 			RL_ASSERT(ts_ew_state(ts_a64_load_rlx(&e)) == TS_EPOCH_COMMITTED);
-			row($) = 2;
+			row[0]($) = 2;
+			row[1]($) = 2;
 			ts_ew_finish(&e, 1);
 		}
 	}

@@ -204,19 +204,41 @@ proctype Discarder()
 		:: else
 		fi
 	:: else ->
-		d_step { assert(state == DISCARDING); state = COMMITTED; committed = true };
+		/* the references of the lanes that it holds go with the step */
+		d_step {
+			x = 0; n = 0;
+			do
+			:: x < links ->
+				if
+				:: disc[x] && !dead[x] -> n++
+				:: else
+				fi;
+				x++
+			:: else -> break
+			od;
+			x = 0;
+			assert(state == DISCARDING && refs > n);
+			state = COMMITTED; committed = true;
+			refs = refs - n;
+			ok = (refs == 1)
+		};
 		assert(scopes == 0);                    /* I11 */
-		x = 0; n = 1;
 		do
 		:: x < links ->
 			if
-			:: disc[x] && !dead[x] -> dead[x] = true; n++
+			:: disc[x] && !dead[x] -> dead[x] = true
 			:: else
 			fi;
 			x++
 		:: else -> break
 		od;
-		drop(n)
+#ifdef CTL_FINISH_ALWAYS
+		ok = true;
+#endif
+		if
+		:: ok -> d_step { refs = 1 }; drop(1)   /* alone: nobody can come in COMMITTED */
+		:: else -> drop(1)
+		fi
 	fi;
 end:	skip
 }

@@ -371,14 +371,20 @@ proctype Discarder()
 		:: else
 		fi
 	:: else ->
-		d_step { assert(state == DISCARDING); state = COMMITTED; discarded = true };
+		/* the references of the lanes that it holds go with the step */
+		d_step {
+			x = (W[0].disc && !W[0].dead -> 1 : 0) + (W[1].disc && !W[1].dead -> 1 : 0);
+			assert(state == DISCARDING && refs == 1 + x);
+			state = COMMITTED; discarded = true;
+			refs = refs - x; x = 0
+		};
 		assert(!W[0].queued && (R == 0 || !chunk));     /* I11 */
 		d_step { base = base + 4 };
 		R = ALL;
 		d_step { L = ALL; chunk = false };
 		W[0].dead = true;
 		W[1].dead = true;
-		drop(3)
+		drop(1)
 	fi;
 end:	skip
 }
