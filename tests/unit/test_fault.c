@@ -11,7 +11,7 @@
 
 #include "core/sys_sim.h"
 
-enum { OBJECTS = 700, LARGE = 8 };
+enum { OBJECTS = 300, LARGE = 6 };
 
 static struct {
 	void *p;
@@ -275,8 +275,9 @@ static void nothing_can_be_reserved(void *unused)
 		REQUIRE(tslab_handle_alloc(epoch, 64, &handle) == -ENOMEM);
 		REQUIRE(tslab_epoch_close(epoch) == 0);
 	}
+	errno = 4711;
 	tslab_free(&epoch);
-	REQUIRE(counters().refused_foreign == 1);
+	REQUIRE(errno == 4711);
 }
 
 /* The default heap exists even where no address space can be had. */

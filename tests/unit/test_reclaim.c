@@ -6,6 +6,8 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #if TEST_SIMULATED
 static const char *const pages[] = { "4096", "16384", "65536" };
@@ -15,6 +17,33 @@ static const char *const pages[] = { "" };
 
 enum { OBJECTS = 60000 };
 static void *objects[OBJECTS];
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* A sanitizer's shadow is resident memory too, so only the pages where the objects lie are counted. */
+static size_t resident_bytes(void)
+{
+	static unsigned char page_is_there[1 << 20];
+	uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE), low = UINTPTR_MAX, high = 0;
+	size_t count = 0;
+
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		low = (uintptr_t)objects[i] < low ? (uintptr_t)objects[i] : low;
+		high = (uintptr_t)objects[i] > high ? (uintptr_t)objects[i] : high;
+	}
+	low &= ~(uintptr_t)65535;
+	size_t pages_seen = (high + (1 << 20) - low) / page_bytes;
+	REQUIRE(pages_seen <= sizeof(page_is_there));
+	REQUIRE(mincore((void *)low, pages_seen * page_bytes, page_is_there) == 0);
+	for (size_t i = 0; i < pages_seen; i++)
+		count += page_is_there[i] & 1;
+	return count * page_bytes;
+}
+#else
+static size_t resident_bytes(void)
+{
+	return anon_rss_bytes();
+}
+#endif
 
 /* At least 16 MiB live, every page of it touched, in all size classes and some large objects. */
 static tslab_epoch_t fill_epoch(tslab_heap *heap, uint64_t *slab_bytes)
@@ -50,7 +79,7 @@ static tslab_heap *heap_without_retain(void)
 
 static void require_returned(size_t before, uint64_t slab_bytes, int line)
 {
-	size_t after = anon_rss_bytes();
+	size_t after = resident_bytes();
 	char text[128];
 
 	snprintf(text, sizeof(text), "%zu of %zu KiB returned", (before - after) / 1024,
@@ -62,7 +91,7 @@ static void freed_then_closed(tslab_heap *heap)
 {
 	uint64_t slab_bytes;
 	tslab_epoch_t epoch = fill_epoch(heap, &slab_bytes);
-	size_t before = anon_rss_bytes();
+	size_t before = resident_bytes();
 
 	for (unsigned i = 0; i < OBJECTS; i++)
 		tslab_free(objects[i]);
@@ -75,7 +104,7 @@ static void discarded(tslab_heap *heap)
 {
 	uint64_t slab_bytes;
 	tslab_epoch_t epoch = fill_epoch(heap, &slab_bytes);
-	size_t before = anon_rss_bytes();
+	size_t before = resident_bytes();
 
 	REQUIRE(tslab_epoch_discard(epoch) == 0);
 	require_returned(before, slab_bytes, __LINE__);
@@ -93,7 +122,7 @@ static void closed_then_freed_by_another(tslab_heap *heap)
 {
 	uint64_t slab_bytes;
 	tslab_epoch_t epoch = fill_epoch(heap, &slab_bytes);
-	size_t before = anon_rss_bytes();
+	size_t before = resident_bytes();
 	pthread_t thread;
 
 	REQUIRE(tslab_epoch_close(epoch) == 0);
@@ -131,7 +160,7 @@ static void heap_destroyed(tslab_heap *unused)
 
 	(void)unused;
 	fill_epoch(heap, &slab_bytes);
-	size_t before = anon_rss_bytes();
+	size_t before = resident_bytes();
 	REQUIRE(tslab_heap_destroy(heap) == 0);
 	require_returned(before, slab_bytes, __LINE__);
 }
@@ -203,7 +232,7 @@ static void keeps_what_it_says(void *unused)
 	tslab_heap *heap = tslab_heap_create(&options);
 	REQUIRE(heap);
 	tslab_epoch_t epoch = fill_epoch(heap, &slab_bytes);
-	size_t before = anon_rss_bytes();
+	size_t before = resident_bytes();
 	for (unsigned i = 0; i < OBJECTS; i++)
 		tslab_free(objects[i]);
 	REQUIRE(tslab_epoch_close(epoch) == 0);
