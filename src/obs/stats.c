@@ -27,6 +27,7 @@ static bool visit_blocks(enum ts_block_kind kind, visit_block *visit, void *cont
 	for (unsigned i = 0; i < count; i++) {
 		const struct ts_block_head *head = ts_block_at(i);
 
+		/* ORD-20 acquire: pairs with the release of the kind. */
 		if (!head || ts_a32_load_acq((const ts_a32 *)&head->kind) != (uint32_t)kind)
 			continue;
 		consistent &= ts_blockread_copy(head, head->slots, &copy);
