@@ -5,7 +5,7 @@
 #      within the three lines above it, or behind a statement that goes on on the next line
 #   2. each ORD-n in src/ has a row in docs/ordering.md
 #   3. each row of docs/ordering.md stands for code in src/
-# A check that cannot fail is none: the script first runs itself on planted mistakes.
+# Prints TAP. A check that cannot fail is none: the script first runs itself on planted mistakes.
 #
 # usage: ci/check-ordering.sh [ROOT]
 set -u
@@ -47,26 +47,36 @@ check()
 	return 0
 }
 
-# $1: what is planted, $2: text that the report must hold
-must_find()
+count=0
+bad=0
+
+result() # status, text
 {
-	if check "$plant" >"$plant/report" || ! grep -q "$2" "$plant/report"; then
-		echo "check-ordering: self-test failed, $1 was not found" >&2
-		exit 2
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $count - $2"
+	else
+		echo "not ok $count - $2"
+		bad=1
 	fi
 }
 
 plant=$(mktemp -d) || exit 2
 trap 'rm -rf "$plant"' EXIT
 mkdir -p "$plant/src/core" "$plant/docs"
+
+# $1: what is planted, $2: text that the report must hold
+must_find()
+{
+	! check "$plant" >"$plant/report" && grep -q "$2" "$plant/report"
+	result $? "self-test: $1 is noticed"
+}
+
 good='/* ORD-1 acquire */ x = ts_a64_load_acq(&a);'
 echo "$good" >"$plant/src/core/a.c"
 echo '| ORD-1 | writer | reader |' >"$plant/docs/ordering.md"
-if ! check "$plant" >"$plant/report"; then
-	echo "check-ordering: self-test failed, a good tree was refused:" >&2
-	cat "$plant/report" >&2
-	exit 2
-fi
+check "$plant" >"$plant/report"
+result $? "self-test: a good tree passes"
 printf '%s\n\n\n\n\nts_a64_store_rel(&a, 1);\n' "$good" >"$plant/src/core/a.c"
 must_find "an operation without an id" 'a.c:6: ordered operation'
 printf 'f(ts_a64_load_acq(&a)\n  + 1);\n' >"$plant/src/core/a.c"
@@ -78,8 +88,9 @@ echo '| ORD-3 | writer | reader |' >>"$plant/docs/ordering.md"
 must_find "a row without code" 'ORD-3: a row'
 
 root=${1:-$(cd "$(dirname "$0")/.." && pwd)}
-if ! check "$root"; then
-	echo "check-ordering: failed" >&2
-	exit 1
-fi
-echo "check-ordering: $(echo "$rows" | wc -l) orderings, each with code and a row"
+check "$root" >"$plant/report"
+status=$?
+sed 's/^/# /' "$plant/report"
+result $status "each of the $(echo "$rows" | wc -l) orderings has code and a row, each ordered operation an id"
+echo "1..$count"
+exit $bad
