@@ -114,6 +114,7 @@ void bench_replace_burst(struct bench_worker *worker);
 void bench_resident_prepare(struct bench_worker *worker);
 void bench_resident_burst(struct bench_worker *worker);
 double bench_resident_figure(struct bench_run *run);
+void bench_lifetime_prepare(struct bench_worker *worker);
 void bench_frame_prepare(struct bench_worker *worker);
 void bench_discard_burst(struct bench_worker *worker);
 void bench_free_each_burst(struct bench_worker *worker);
@@ -129,7 +130,9 @@ struct bench_worker {
 	struct bench_run *run;
 	unsigned index;
 	uint64_t random;
-	void **objects;   /* workload->objects pointers */
+	void **objects;  /* workload->objects pointers */
+	uint16_t *sizes; /* of lifetimes: drawn beforehand */
+	uint32_t next_size;
 	tslab_heap *heap; /* tslab's lifetimes are opened here; NULL = the default heap */
 	uint64_t sink;    /* keeps what a loop read */
 } __attribute__((aligned(128)));
@@ -154,17 +157,17 @@ void *bench_team_pages(size_t bytes);
 /* How many CPUs the process may use. */
 unsigned bench_team_cpus(void);
 
-/*
- * Knuth's 64-bit linear congruential generator: one multiplication and one addition, so that the loop
- * costs little beside the allocator. Use the high bits; the lowest ones are poor.
- */
+/* splitmix64: cheaper generators have patterns that may suit one allocator better than another. */
 static inline uint64_t bench_random(uint64_t *state)
 {
-	*state = *state * 6364136223846793005u + 1442695040888963407u;
-	return *state;
+	uint64_t x = *state += 0x9e3779b97f4a7c15u;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
 }
 
-/* A number below @bound from the high ones of 32 random bits, without a division. */
+/* A number below @bound from 32 random bits, without a division. */
 static inline uint32_t bench_scale(uint32_t random, uint32_t bound)
 {
 	return (uint32_t)(((uint64_t)random * bound) >> 32);

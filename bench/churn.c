@@ -33,7 +33,7 @@ void bench_replace_prepare(struct bench_worker *worker)
 	uint32_t span = workload->max_bytes - workload->min_bytes + 1;
 
 	for (uint32_t i = 0; i < workload->objects; i++) {
-		uint32_t random = (uint32_t)(bench_random(&worker->random) >> 32);
+		uint32_t random = (uint32_t)bench_random(&worker->random);
 
 		worker->objects[i] =
 			worker->run->calls.allocate(workload->min_bytes + bench_scale(random, span));
@@ -113,7 +113,7 @@ void bench_resident_prepare(struct bench_worker *worker)
 	resident_sizes = bench_team_pages(workload->objects * sizeof(*resident_sizes));
 	run->base_resident_bytes = resident_bytes();
 	for (uint32_t i = 0; i < workload->objects; i++) {
-		uint32_t random = (uint32_t)(bench_random(&worker->random) >> 32);
+		uint32_t random = (uint32_t)bench_random(&worker->random);
 		size_t bytes = workload->min_bytes + bench_scale(random, span);
 
 		worker->objects[i] = run->calls.allocate(bytes);

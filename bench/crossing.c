@@ -40,7 +40,7 @@ static void produce(struct bench_worker *worker, struct pipe *pipe, uint64_t bat
 		while (written - atomic_load_explicit(&pipe->read, memory_order_acquire) == BATCHES)
 			sched_yield();
 		for (unsigned i = 0; i < BATCH; i++) {
-			uint32_t bits = (uint32_t)(bench_random(&worker->random) >> 32);
+			uint32_t bits = (uint32_t)bench_random(&worker->random);
 
 			batch[i] = allocate(workload->min_bytes + bench_scale(bits, span));
 			*(volatile uint64_t *)batch[i] = bits;

@@ -31,11 +31,12 @@ const struct bench_workload bench_workloads[] = {
 	REPLACE("ws8192-1024", "WS8192, 16-1024 B", 8192, 1024, 1000000, 0),
 	REPLACE("ws100k", "WS100k, 16-504 B", 100000, 504, 500000, 0),
 	REPLACE("ws100k-1024", "WS100k, 16-1024 B", 100000, 1024, 500000, 0),
-#define REQUEST(name_, title_, objects_, operations_, goal_, gate_, burst_)                          \
-	{                                                                                            \
-		.name = name_, .title = title_, .unit = "ns/request", .who = BENCH_LIFETIMES,        \
-		.threads = 1, .min_bytes = 64, .max_bytes = 504, .objects = objects_,                \
-		.operations = operations_, .goal_ratio = goal_, .gate_ratio = gate_, .burst = burst_ \
+#define REQUEST(name_, title_, objects_, operations_, goal_, gate_, burst_)                        \
+	{                                                                                          \
+		.name = name_, .title = title_, .unit = "ns/request", .who = BENCH_LIFETIMES,      \
+		.threads = 1, .min_bytes = 64, .max_bytes = 504, .objects = objects_,              \
+		.operations = operations_, .goal_ratio = goal_, .gate_ratio = gate_,               \
+		.prepare = bench_lifetime_prepare, .burst = burst_                                 \
 	}
 	REQUEST("request10", "request of 10, discard", 10, 50000, 0.65, 0, bench_discard_burst),
 	REQUEST("request100", "request of 100, discard", 100, 15000, 0.5, 0.6, bench_discard_burst),
