@@ -299,9 +299,9 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	local = ts_a64_load_rlx(&node->local);
 	/* ORD-9 relaxed, as in ts_lane_free. */
 	if (__builtin_expect((local | ts_a64_load_rlx(&node->remote)) >> (t & 63) & 1, 0) ||
-	    __builtin_expect(!ts_slot_carved_at(ptr), 0))
+	    __builtin_expect(!ts_slot_carved_at(ptr, t), 0))
 		return false;
-	ts_a64_store_rlx(&node->local, local | (uint64_t)1 << (t & 63));
+	ts_a64_store_rlx(&node->local, local | ts_slot_bit(ptr));
 	ts_stack_put(bin, ptr);
 	ts_count_free(lane, bin);
 	return true;
@@ -504,7 +504,7 @@ int tslab_epoch_open(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
 	}
 	ts_fork_check();
 	ts_thread_self();
-	return ts_epoch_open(heap, label, 0, false, epoch);
+	return ts_epoch_open(heap, label, 0, false, 0, epoch);
 }
 
 /* A row that may be changed by its user, or NULL with *error set. */

@@ -247,7 +247,7 @@ void ts_epoch_show(struct ts_epoch *epoch)
 }
 
 int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entry, bool is_default,
-		  uint64_t *id)
+		  uint64_t least_era, uint64_t *id)
 {
 	struct ts_thread *thread = ts_tls.self;
 	struct ts_epoch *epoch = take_slot(thread);
@@ -255,7 +255,7 @@ int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entr
 
 	if (!epoch)
 		return ts_a32_load_rlx(&ts_epochs.count) == TS_EPOCH_SLOTS ? -EAGAIN : -ENOMEM;
-	epoch->era++;
+	epoch->era = epoch->era + 1 > least_era ? epoch->era + 1 : least_era;
 	*id = epoch->era << 16 | epoch->slot;
 	epoch->heap = heap;
 	epoch->ring_entry = (uint8_t)ring_entry;

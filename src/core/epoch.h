@@ -58,9 +58,12 @@ static inline uint64_t ts_epoch_era(uint64_t id)
 /* The row of an epoch that is not over yet, or NULL. Checked again where it matters: ts_ew_ref, CAS. */
 struct ts_epoch *ts_epoch_find(uint64_t id);
 
-/* Open an epoch. 0, -EAGAIN, -ENOMEM. `ring_entry`: index + 1, or 0. */
+/*
+ * Open an epoch. 0, -EAGAIN, -ENOMEM. `ring_entry`: index + 1, or 0. Its era is above that of the slot's
+ * last epoch, and at least `least_era`: the eras of a ring rise although its epochs use many slots.
+ */
 int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entry, bool is_default,
-		  uint64_t *id);
+		  uint64_t least_era, uint64_t *id);
 int ts_epoch_close(struct ts_epoch *epoch, uint64_t id);
 int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id);
 /* Force, for heap_destroy: nobody may be inside or arrive. -EBUSY if somebody is. */

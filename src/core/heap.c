@@ -57,7 +57,7 @@ static int make_heap(struct tslab_heap *heap, const struct tslab_heap_options *o
 		snprintf(heap->name, sizeof(heap->name), heap->id ? "heap-%u" : "default", heap->id);
 	for (unsigned i = 0; i < TSLAB_RING_EPOCHS; i++)
 		ts_a64_store_rlx(&heap->ring[i], 0);
-	error = ts_epoch_open(heap, "default", 0, true, &id);
+	error = ts_epoch_open(heap, "default", 0, true, 0, &id);
 	if (error)
 		return error;
 	ts_a64_store_rlx(&heap->default_epoch, id);
@@ -237,6 +237,16 @@ tslab_epoch_t tslab_epoch_default(tslab_heap *heap)
 
 /* -- ring --------------------------------------------------------------------------------------- */
 
+/* Meta lock held. Each epoch of a ring has a higher era than all before it. */
+static int open_ring_epoch(struct tslab_heap *heap, unsigned index, uint64_t *id)
+{
+	int error = ts_epoch_open(heap, NULL, index + 1, false, heap->ring_era + 1, id);
+
+	if (!error)
+		heap->ring_era = ts_epoch_era(*id);
+	return error;
+}
+
 /* Meta lock held: the entry's epoch, opened if the entry was never used. */
 static uint64_t ring_entry(struct tslab_heap *heap, unsigned index)
 {
@@ -244,7 +254,7 @@ static uint64_t ring_entry(struct tslab_heap *heap, unsigned index)
 	int error = 0;
 
 	if (!id) {
-		error = ts_epoch_open(heap, NULL, index + 1, false, &id);
+		error = open_ring_epoch(heap, index, &id);
 		if (!error)
 			ts_a64_store_rlx(&heap->ring[index], id);
 	}
@@ -308,7 +318,7 @@ int tslab_epoch_advance(tslab_heap *heap, tslab_epoch_t *current)
 	old = ring_entry(heap, index);
 	index = (index + 1) % TSLAB_RING_EPOCHS;
 	replaced = ts_a64_load_rlx(&heap->ring[index]);
-	error = ts_epoch_open(heap, NULL, index + 1, false, &fresh);
+	error = open_ring_epoch(heap, index, &fresh);
 	if (!error) {
 		ts_a64_store_rlx(&heap->ring[index], fresh);
 		show_ring(heap, index);

@@ -17,6 +17,7 @@ struct tslab_heap {
 	ts_a64 default_epoch;
 	ts_a64 ring[TSLAB_RING_EPOCHS];
 	ts_a32 ring_current;
+	uint64_t ring_era; /* of its newest epoch */
 	char name[32];
 };
 

@@ -127,10 +127,11 @@ static void show_identity(struct ts_lane *lane, uint64_t epoch_id)
 	struct ts_block_lane *stat = lane->stat;
 
 	ts_bump_word(&stat->head.seq, 1);
-	ts_a64_store_rel(&stat->w.epoch_id, epoch_id); /* ORD-21 */
-	ts_a64_store_rlx(&stat->w.enters_base, ts_a64_load_rlx(&stat->w.enters));
-	ts_a64_store_rlx(&stat->w.exits, ts_a64_load_rlx(&stat->w.enters));
-	ts_a64_store_rlx(&stat->w.flags, lane->flags);
+	/* ORD-21 release, each: a reader that sees one of them sees the odd sequence before it. */
+	ts_a64_store_rel(&stat->w.epoch_id, epoch_id);
+	ts_a64_store_rel(&stat->w.enters_base, ts_a64_load_rlx(&stat->w.enters));
+	ts_a64_store_rel(&stat->w.exits, ts_a64_load_rlx(&stat->w.enters));
+	ts_a64_store_rel(&stat->w.flags, lane->flags);
 	/* ORD-21 release: pairs with the reader's acquire of seq before it believes epoch_id. */
 	ts_a64_store_rel(&stat->head.seq, ts_a64_load_rlx(&stat->head.seq) + 1);
 }
@@ -268,50 +269,47 @@ unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, ui
 	return (unsigned)__builtin_popcountll(mask);
 }
 
-/* One slot that another thread freed. False: it was free already. */
-static bool collect_slot(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
+/* The node of a large object, or one of slabs: what of it was handed out. */
+static uint64_t handed_out(const struct ts_lane *lane, const struct ts_bin *bin, uint32_t index)
 {
-	struct ts_node *node = &ts_range.nodes[t >> 6];
-	uint64_t bit = (uint64_t)1 << (t & 63);
-	uint64_t local = ts_a64_load_rlx(&node->local);
-
-	if ((local & bit) || !ts_slot_carved(t))
-		return ts_lane_refuse(lane, t);
-	ts_a64_store_rlx(&node->local, local | bit);
-	if (bin == &lane->large) {
-		ts_large_release(lane, t);
-		return true;
-	}
-	ts_count_free(lane, bin);
-	if (!lane->settled)
-		ts_stack_push(lane, bin, ts_range_address(t));
-	return true;
+	return bin == &lane->large ? 1 : ts_slab_carved_bits(index);
 }
 
 void ts_lane_collect(struct ts_lane *lane, uint32_t index)
 {
 	struct ts_chunk *chunk = &ts_range.chunks[index / TS_CHUNK_NODES];
-	uint64_t bits = ts_node_collect(&ts_range.nodes[index]);
 	uint64_t first = (uint64_t)index << 6;
 	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[first >> 9]);
-	uint32_t collected = 0;
+	uint64_t refused;
+	uint64_t bits =
+		ts_node_collect(&ts_range.nodes[index], handed_out(lane, bin, index), &refused);
+	unsigned collected = (unsigned)__builtin_popcountll(bits);
 
-	if (bin == &lane->large && (bits & 1)) {
-		collected = collect_slot(lane, bin, first);
-	} else {
-		for (uint64_t rest = bits; rest; rest &= rest - 1)
-			collected += collect_slot(lane, bin, first + (uint64_t)__builtin_ctzll(rest));
-		if (lane->settled == TS_SETTLED_LIVE) {
-			chunk->live -= collected;
-			ts_slab_return_if_empty(lane, index / TS_CHUNK_NODES);
-		}
-	}
+	for (; refused; refused &= refused - 1)
+		ts_lane_refuse(lane, first + (uint64_t)__builtin_ctzll(refused));
 	ts_bump_word(&lane->stat->w.collected, collected);
+	if (bin == &lane->large) {
+		if (bits)
+			ts_large_release(lane, first);
+		return;
+	}
+	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, collected); /* ORD-18 */
+	for (; bits && !lane->settled; bits &= bits - 1)
+		ts_stack_push(lane, bin, ts_range_address(first + (uint64_t)__builtin_ctzll(bits)));
+	if (lane->settled == TS_SETTLED_LIVE) {
+		chunk->live -= collected;
+		ts_slab_return_if_empty(lane, index / TS_CHUNK_NODES);
+	}
 }
 
 void ts_lane_drain(struct ts_lane *lane)
 {
-	uint32_t index = ts_lw_take_queue(&lane->w);
+	uint32_t index;
+
+	/* What was freed before this call, in the program's own order, is seen by coherence. */
+	if (!(ts_a64_load_rlx(&lane->w) & TS_LW_HEAD))
+		return;
+	index = ts_lw_take_queue(&lane->w);
 
 	while (index) {
 		/* The link first: once the remote word is clear, the next freer overwrites it. */

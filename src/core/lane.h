@@ -40,16 +40,17 @@ enum { TS_LANE_HANDLES = 1 }; /* flags */
 enum { TS_NOT_SETTLED, TS_SETTLED_LIVE, TS_SETTLED_EMPTY };
 
 struct ts_lane {
+	/* holder only */
+	struct ts_bin bin[TS_CLASS_COUNT + 1]; /* the last is the gate: always empty */
+	struct ts_bin large;                   /* marks units of large objects; has no slots */
 	/* read by the fast paths; class_of is swapped for the gated table by a closer */
 	ts_a64 class_of; /* const uint32_t *, see sizeclass.h */
 	struct ts_block_lane *stat;
 	/* holder only */
-	struct ts_bin bin[TS_CLASS_COUNT + 1]; /* the last is the gate: always empty */
-	struct ts_bin large;                   /* marks units of large objects; has no slots */
-	uint32_t first_slab[TS_CLASS_COUNT];   /* first unit of the oldest slab; 0 = class unused */
-	uint32_t slab[TS_CLASS_COUNT];         /* the one being carved */
-	uint64_t classes;                      /* bit = class has slabs */
-	uint64_t listed_bytes;                 /* on the stacks, by whole blocks */
+	uint32_t first_slab[TS_CLASS_COUNT]; /* first unit of the oldest slab; 0 = class unused */
+	uint32_t slab[TS_CLASS_COUNT];       /* the one being carved */
+	uint64_t classes;                    /* bit = class has slabs */
+	uint64_t listed_bytes;               /* on the stacks, by whole blocks */
 	uint64_t trim_at_bytes; /* look for empty chunks when listed_bytes passes this */
 	uint32_t chunks;        /* list of slab chunks */
 	uint32_t chunk_count;
@@ -120,13 +121,18 @@ static inline void ts_count_free(const struct ts_lane *lane, const struct ts_bin
 	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, 1); /* ORD-18 */
 }
 
+/* A slot's bit in its node. */
+static inline uint64_t ts_slot_bit(const void *p)
+{
+	return (uint64_t)1 << ((uintptr_t)p >> TS_GRANULE_SHIFT & 63);
+}
+
 /* A slot becomes live: its local bit is cleared before the pointer leaves. */
 static inline void ts_slot_take(const void *p)
 {
 	ts_a64 *local = &ts_range_node_of(p)->local;
-	unsigned place = ((uintptr_t)p >> TS_GRANULE_SHIFT) & 63;
 
-	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~((uint64_t)1 << place));
+	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~ts_slot_bit(p));
 }
 
 /* The newest free slot, or a fresh one of the slab being carved; NULL: the slow path decides. */
@@ -149,7 +155,7 @@ static inline void *ts_bin_alloc(struct ts_lane *lane, uint32_t entry)
 		if (!p)
 			__builtin_unreachable(); /* `last` is NULL where there is no slab, `bump` never */
 		bin->bump = p + TS_PLACE_BYTES(entry);
-		ts_a32_store_rlx(ts_range_carved_of(p), (uint32_t)(uintptr_t)p);
+		ts_a32_store_rlx(ts_range_carved_of(p), (uint32_t)(uintptr_t)bin->bump);
 	}
 	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place / 2), 1);
 	return p;
@@ -199,14 +205,14 @@ uint64_t ts_lane_bytes(const struct ts_lane *lane);
 bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
 
 /* Is t the start of a slot that was handed out and not given back? A look, without ownership. */
-static inline bool ts_slot_carved_at(const void *p)
+static inline bool ts_slot_carved_at(const void *p, uint64_t t)
 {
-	return (int32_t)((uint32_t)(uintptr_t)p - ts_a32_load_rlx(ts_range_carved_of(p))) <= 0;
+	return (int32_t)((uint32_t)(uintptr_t)p - ts_a32_load_rlx(&ts_range.carved[t >> 9])) < 0;
 }
 
 static inline bool ts_slot_carved(uint64_t t)
 {
-	return ts_slot_carved_at(ts_range_address(t));
+	return ts_slot_carved_at(ts_range_address(t), t);
 }
 
 #endif

@@ -14,7 +14,7 @@
  *   I1 not HELD implies head == 0            I2 at most one thread has HELD
  *   I3 a node that carries a slab is queued, or owned by the thread that turned it, exactly while its
  *      remote word is not 0; so it is pushed by one thread, once
- *   I5 only the popper, or the turner that took HELD, stores 0 in remote
+ *   I5 only the popper, or the turner that took HELD, clears remote, once every bit of it is in local
  *   I6 a freer touches neither node nor lane after its OR that was not the first, or its push
  *   I8 DEAD is entered once a binding, with no chunks and no pins
  *
@@ -138,11 +138,31 @@ static inline uint32_t ts_lw_take_queue(ts_a64 *w)
 	return (uint32_t)(ts_a64_and_acq(w, ~TS_LW_HEAD) & TS_LW_HEAD);
 }
 
-/* Holder, of a node it popped or turned: the freed slots. The link must have been read before. */
-static inline uint64_t ts_node_collect(struct ts_node *node)
+/*
+ * Holder, of a node it popped or turned: slots that others freed become free. The link must have been
+ * read before. `allowed` masks the slots that were handed out; *refused gets those freed twice, or never
+ * handed out. A bit is in local before it leaves remote: the child of a fork, where this thread may have
+ * stopped in between, finds it in one or the other.
+ */
+static inline uint64_t ts_node_collect(struct ts_node *node, uint64_t allowed, uint64_t *refused)
 {
 	/* ORD-6 acquire: pairs with ORD-5. */
-	return ts_a64_xchg_acq(&node->remote, 0);
+	uint64_t seen = ts_a64_load_acq(&node->remote);
+	uint64_t done = 0, taken = 0;
+
+	*refused = 0;
+	do {
+		uint64_t local = ts_a64_load_rlx(&node->local);
+		uint64_t fresh = seen & ~done;
+		uint64_t good = fresh & allowed & ~local;
+
+		*refused |= fresh & ~good;
+		ts_a64_store_rlx(&node->local, local | good);
+		taken |= good;
+		done |= fresh;
+		/* ORD-6 acquire, for bits that came meanwhile; release, so that local is never behind. */
+	} while (!ts_a64_cas_acqrel(&node->remote, &seen, 0));
+	return taken;
 }
 
 /* Holder: from now on every stray free finds its bit set. False: a free is under way, try later. */

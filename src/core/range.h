@@ -8,7 +8,7 @@
  * below ts_range.granules may be read at any time.
  *
  *   t >> 9   unit (8 KiB)     headers: address of the owner's bin, 0 = no slab
- *                             carved:  newest slot handed out by bump, low 32 bits of its address
+ *                             carved:  end of what was handed out by bump, low 32 bits of its address
  *                             chain:   next slab of the same class and lane (first units only)
  *   t >> 6   node (1 KiB)     nodes, links (laneword.h)
  *   t >> 12  chunk (64 KiB)   chunks

@@ -21,7 +21,7 @@ static uint64_t unit_granule(uint32_t unit)
 /* carved[] of a unit none of whose slots was handed out. */
 static uint32_t uncarved(uint32_t unit)
 {
-	return (uint32_t)(uintptr_t)ts_range_address(unit_granule(unit)) - 1;
+	return (uint32_t)(uintptr_t)ts_range_address(unit_granule(unit));
 }
 
 static struct ts_bin *unit_bin(uint32_t unit)
@@ -205,24 +205,23 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 }
 
-/* Bit = granule of the node at or below the newest slot that was handed out. */
-static uint64_t carved_bits(uint64_t node)
+uint64_t ts_slab_carved_bits(uint64_t node)
 {
 	uint64_t first = node << 6;
 	uint32_t start = (uint32_t)(uintptr_t)ts_range_address(first);
-	/* From the node's start to the newest slot; negative if that lies before the node. */
-	int32_t distance_bytes = (int32_t)(ts_a32_load_rlx(&ts_range.carved[first >> 9]) - start);
-	unsigned carved = (unsigned)(distance_bytes >> TS_GRANULE_SHIFT) + 1;
+	/* From the node's start; not above 0 if nothing in the node was handed out. */
+	int32_t carved_bytes = (int32_t)(ts_a32_load_rlx(&ts_range.carved[first >> 9]) - start);
 
-	if (distance_bytes < 0)
+	if (carved_bytes <= 0)
 		return 0;
-	return carved >= 64 ? UINT64_MAX : ((uint64_t)1 << carved) - 1;
+	return carved_bytes >= 1024 ? UINT64_MAX :
+				      ((uint64_t)1 << (carved_bytes >> TS_GRANULE_SHIFT)) - 1;
 }
 
 /* Bit = a slot that was handed out and is not free, for one node. */
 static uint64_t live_bits(uint64_t node)
 {
-	return ~ts_a64_load_rlx(&ts_range.nodes[node].local) & carved_bits(node);
+	return ~ts_a64_load_rlx(&ts_range.nodes[node].local) & ts_slab_carved_bits(node);
 }
 
 uint32_t ts_slab_count_live(uint32_t chunk)
@@ -428,7 +427,7 @@ static uint64_t free_bits(uint64_t node, uint64_t starts)
 	uint64_t local = ts_a64_load_rlx(&ts_range.nodes[node].local);
 	uint64_t remote = ts_a64_load_rlx(&ts_range.nodes[node].remote);
 
-	return starts & (local | remote | ~carved_bits(node));
+	return starts & (local | remote | ~ts_slab_carved_bits(node));
 }
 
 static uint32_t adopt_node(struct ts_lane *lane, unsigned c, uint64_t node, uint64_t template)

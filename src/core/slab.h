@@ -30,6 +30,8 @@ void ts_slab_outdate_handles(uint32_t chunk);
 void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk);
 /* Fork recovery, of a chunk with nothing live: forget stray frees that nobody will push any more. */
 void ts_slab_wipe_remote(uint32_t chunk);
+/* Bit = granule of the node below the end of what its slab has handed out. */
+uint64_t ts_slab_carved_bits(uint64_t node);
 /* Does a slot start at t, live or not? A look without ownership. */
 bool ts_slab_is_slot_start(uint64_t t);
 /* First unit of the slab that unit lies in. */
