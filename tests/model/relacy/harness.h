@@ -76,11 +76,11 @@ struct lane_model {
 
 	void collect(uint32_t i)
 	{
-		uint64_t bits = ts_node_collect(&node[i]);
-		uint64_t local = ts_a64_load_rlx(&node[i].local);
+		uint64_t refused;
+		uint64_t bits = ts_node_collect(&node[i], 3, &refused);
 
-		RL_ASSERT(bits && !(bits & local));
-		ts_a64_store_rlx(&node[i].local, local | bits);
+		RL_ASSERT(bits && !refused);
+		RL_ASSERT(!(bits & ~ts_a64_load_rlx(&node[i].local)));
 		touch();
 		if (bits & 1)
 			object[i]($) = -1; /* the slot's next owner writes */
