@@ -35,29 +35,48 @@ static void row_3(void **state)
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 }
 
-/* 1000 wraps of the ring: the era strictly rises, for each entry and over all. */
+static int by_value(const void *a, const void *b)
+{
+	tslab_epoch_t x = *(const tslab_epoch_t *)a, y = *(const tslab_epoch_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * 1000 wraps of the ring. An epoch's id holds slot and era, and the era rises with each use of the slot:
+ * no id comes back, also where old epochs live on and the entry has to move to another slot. Where they
+ * do not, the era of an entry strictly rises.
+ */
 static void row_68(void **state)
 {
+	enum { ADVANCES = 1000 * TSLAB_RING_EPOCHS, KEPT = 100 };
+	static tslab_epoch_t ids[ADVANCES];
 	SlabAllocator *a = slab_allocator_create();
-	tslab_epoch_t last = TSLAB_EPOCH_NONE;
-	uint64_t eras[EPOCH_COUNT] = { 0 };
+	uint64_t eras[TSLAB_RING_EPOCHS] = { 0 };
+	void *kept[KEPT] = { NULL };
 	SlabEpochStats s;
 
 	(void)state;
-	for (unsigned i = 0; i < 1000 * EPOCH_COUNT; i++) {
+	for (unsigned i = 0; i < ADVANCES; i++) {
 		EpochId e = epoch_current(a);
 
 		slab_stats_epoch(a, 0, e, &s);
 		assert_int_equal(e, i % EPOCH_COUNT);
-		/* The id of an epoch holds its era: one that is used again is another epoch. */
-		assert_int_not_equal(tslab_epoch_ring(a->heap, e), last);
-		last = tslab_epoch_ring(a->heap, e);
+		ids[i] = tslab_epoch_ring(a->heap, e);
 		assert_true(s.epoch_era > 0);
-		if (eras[e])
+		/* For the second half, every epoch lives on until a hundred later. */
+		if (i < ADVANCES / 2)
 			assert_true(s.epoch_era > eras[e]);
+		else
+			slab_free(a, kept[i % KEPT]);
+		if (i >= ADVANCES / 2)
+			kept[i % KEPT] = slab_malloc_epoch(a, 64, e);
 		eras[e] = s.epoch_era;
 		epoch_advance(a);
 	}
+	qsort(ids, ADVANCES, sizeof(ids[0]), by_value);
+	for (unsigned i = 1; i < ADVANCES; i++)
+		assert_int_not_equal(ids[i], ids[i - 1]);
 	slab_allocator_free(a);
 }
 
