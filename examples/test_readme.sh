@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The program in README.md compiles, stays short, and prints what the README says. TAP.
+# The program in README.md compiles, stays short, and prints what the README says; no link of README.md
+# and of docs/ leads nowhere. TAP.
 set -u
 : "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
 readme=$abs_top_srcdir/README.md
@@ -15,7 +16,7 @@ report() {
 	[ "$1" -eq 0 ] && echo "ok $2" || echo "not ok $2"
 }
 
-echo 1..3
+echo 1..4
 # shellcheck disable=SC2016 # the quotes are Markdown's
 sed -n '/^```c$/,/^```$/{/^```/d;p}' "$readme" >"$work/hello.c"
 # shellcheck disable=SC2016
@@ -35,3 +36,12 @@ report $? "2 - it compiles without a warning"
 ${TEST_RUNNER-} "$work/hello" >"$work/printed" && [ -s "$work/expected" ] &&
 	diff "$work/expected" "$work/printed" >&2
 report $? "3 - it prints what the README says"
+
+dead=$(for page in "$readme" "$abs_top_srcdir"/docs/*.md; do
+	grep -o '](\([^)#:]*\)' "$page" | cut -c3- | while read -r link; do
+		[ -e "$(dirname "$page")/$link" ] || echo "# $page: $link"
+	done
+done)
+[ -z "$dead" ] || echo "$dead"
+[ -z "$dead" ]
+report $? "4 - all links lead somewhere"
