@@ -131,7 +131,7 @@ static void show_identity(struct ts_lane *lane, uint64_t epoch_id)
 	ts_a64_store_rel(&stat->w.epoch_id, epoch_id);
 	ts_a64_store_rel(&stat->w.enters_base, ts_a64_load_rlx(&stat->w.enters));
 	ts_a64_store_rel(&stat->w.exits, ts_a64_load_rlx(&stat->w.enters));
-	ts_a64_store_rel(&stat->w.flags, lane->flags);
+	ts_a64_store_rel(&stat->w.flags, lane->flags); /* ORD-21 */
 	/* ORD-21 release: pairs with the reader's acquire of seq before it believes epoch_id. */
 	ts_a64_store_rel(&stat->head.seq, ts_a64_load_rlx(&stat->head.seq) + 1);
 }

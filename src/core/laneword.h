@@ -146,8 +146,7 @@ static inline uint32_t ts_lw_take_queue(ts_a64 *w)
  */
 static inline uint64_t ts_node_collect(struct ts_node *node, uint64_t allowed, uint64_t *refused)
 {
-	/* ORD-6 acquire: pairs with ORD-5. */
-	uint64_t seen = ts_a64_load_acq(&node->remote);
+	uint64_t seen = ts_a64_load_rlx(&node->remote);
 	uint64_t done = 0, taken = 0;
 
 	*refused = 0;
@@ -160,7 +159,8 @@ static inline uint64_t ts_node_collect(struct ts_node *node, uint64_t allowed, u
 		ts_a64_store_rlx(&node->local, local | good);
 		taken |= good;
 		done |= fresh;
-		/* ORD-6 acquire, for bits that came meanwhile; release, so that local is never behind. */
+		/* ORD-6 acquire: pairs with ORD-5. Release: the copy that a fork makes never has a bit in
+		 * neither word. */
 	} while (!ts_a64_cas_acqrel(&node->remote, &seen, 0));
 	return taken;
 }
