@@ -137,8 +137,9 @@ TSLAB_API int tslab_epoch_close(tslab_epoch_t epoch);
  * later free of one of them is refused as long as the memory has not been used again; a free that
  * runs at the same time as the discard is a program error and undefined.
  * Return: 0; -EBUSY if a thread is inside (a line on stderr names where it entered; nothing changes);
- * -EALREADY (closing: it drains); -ESTALE; -EPERM (a default epoch). Cost: O(classes touched + objects freed singly before), not
- * O(objects), while the memory fits retain_bytes; else O(chunks) and one madvise a run.
+ * -EALREADY (closing: it drains); -ESTALE; -EPERM (a default epoch). Cost: O(classes touched + objects
+ * freed singly before), not O(objects), while the memory fits retain_bytes; else O(chunks) and one
+ * madvise a run.
  */
 TSLAB_API int tslab_epoch_discard(tslab_epoch_t epoch);
 
