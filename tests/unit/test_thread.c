@@ -291,9 +291,12 @@ static void *leave_objects(void *arg)
 	(void)arg;
 	check(tslab_domain_enter(ending.epoch) == 0);
 	for (unsigned i = 0; i < 8; i++) {
-		ending.left[i] = tslab_malloc(100 + i * 3000);
-		check(ending.left[i] != NULL);
-		fill(ending.left[i], 100, i);
+		void *p = tslab_malloc(100 + i * 3000);
+
+		check(p != NULL);
+		if (p)
+			fill(p, 100, i);
+		__atomic_store_n(&ending.left[i], p, __ATOMIC_RELAXED);
 		tslab_free(tslab_malloc(50));
 	}
 	check(tslab_domain_exit(ending.epoch) == 0);
