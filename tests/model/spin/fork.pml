@@ -11,10 +11,7 @@
  * Checked: what the program has (b, once returned) is live; what it gave back (a, once its free returned)
  * is free; the stack holds exactly the free slots; the epoch is finished once and empty.
  *
- * As built, Collect clears R before it stores L, so a thread that dies between the two takes the freed
- * slots of one node along: they stay live in the child. That is the one loss that is allowed here.
- * BITS_FIRST       Collect stores the bits in L and clears R by a compare-and-swap: no loss at all
- * CTL_STRICT       as built, and no loss allowed
+ * CTL_CLEAR_FIRST  Collect clears R before the bits are in L: a freed slot is in a dead register
  * CTL_NO_MERGE     recovery believes L alone
  * CTL_KEEP_REFS    recovery keeps the reference count of the parent
  * CTL_KEEP_HELD    recovery keeps HELD of the dead
@@ -38,7 +35,6 @@ bool chunk = true, settled;
 /* what the program knows */
 bool b_out, a_begun, a_done;
 byte finished;
-byte lost;                      /* in the register of a collector, and nowhere else */
 
 inline finish_if(last)
 {
@@ -58,9 +54,9 @@ inline drop()
 
 inline collect()
 {
-#ifndef BITS_FIRST
-	d_step { m = R; R = 0; lost = lost | m };
-	d_step { L = L | m; lost = 0 };
+#ifdef CTL_CLEAR_FIRST
+	d_step { m = R; R = 0 };
+	L = L | m;
 #else
 	m = R;
 	do
@@ -224,11 +220,7 @@ proctype Survivor()
 		:: else
 		fi;
 		if
-#if defined(BITS_FIRST) || defined(CTL_STRICT)
 		:: a_done && chunk -> assert(L & A)
-#else
-		:: a_done && chunk -> assert((L | lost) & A)
-#endif
 		:: else
 		fi;
 		if

@@ -63,25 +63,43 @@ inline free_unmark() { assert(inside == 1); inside-- }
 
 inline report(bits) { reports = reports + POP(bits) }
 
-/* Holder, of a node popped or turned. The link was read before. */
+/*
+ * Holder, of a node popped or turned. The link was read before. A bit is in L before it leaves R, so R is
+ * cleared only when it holds nothing new.
+ */
 inline collect(n)
 {
-	d_step {
-		m = R[n];
-		R[n] = 0;
-		assert(turned[n]);              /* I5: popper or turner only */
-		assert(chunk);                  /* I4 */
-		turned[n] = false;
-	}
-	d_step {
-		report(m & L[n]);
-		accepted = accepted + POP(m & ~L[n]);
+	m = R[n];
+	d = 0;
+	do
+	:: true ->
+		d_step {
+			m = m & ~d;
+			report(m & L[n]);
+			accepted = accepted + POP(m & ~L[n]);
+			if
+			:: settled -> live = live - POP(m & ~L[n])
+			:: else
+			fi;
+			L[n] = L[n] | m;
+			d = d | m
+		};
+		d_step {
+			ok = (R[n] == d);
+			if
+			:: ok ->
+				assert(turned[n]);      /* I5: popper or turner only */
+				assert(chunk);          /* I4 */
+				R[n] = 0; turned[n] = false
+			:: else -> m = R[n]
+			fi
+		};
 		if
-		:: settled -> live = live - POP(m & ~L[n])
+		:: ok -> break
 		:: else
-		fi;
-		L[n] = L[n] | m;
-	}
+		fi
+	od;
+	atomic { ok = false; d = 0; m = 0 }
 }
 
 inline drain()
@@ -269,7 +287,7 @@ inline push_or_take(node)
 
 proctype Freer(byte node; byte slot)
 {
-	byte m, h, n; mtype r; bool ok, last, saw;
+	byte m, h, n, d; mtype r; bool ok, last, saw;
 
 	remote_free(node, slot)
 }
@@ -285,7 +303,7 @@ inline local_free(node, slot)
 /* Two scopes. The first owner frees slot 2 of node 1 in the second, or from outside. */
 proctype Owner(bool first)
 {
-	byte m, h, n; mtype r; bool ok, last, saw;
+	byte m, h, n, d; mtype r; bool ok, last, saw;
 	byte scope;
 
 	do
@@ -333,7 +351,7 @@ proctype Owner(bool first)
 
 proctype Closer()
 {
-	byte m, h, n; mtype r; bool ok, last, saw;
+	byte m, h, n, d; mtype r; bool ok, last, saw;
 
 	atomic {
 		if

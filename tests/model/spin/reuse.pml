@@ -27,17 +27,31 @@ byte accepted, reports, dead_lanes;
 
 inline collect(lane)
 {
-	d_step {
-		m = R; R = 0;
-		assert(turned && owner == lane);        /* a holder collects its own nodes only */
-		turned = false
-	};
-	d_step {
-		assert(W[lane].held);
-		reports = reports + POP(m & L);
-		accepted = accepted + POP(m & ~L);
-		L = L | m
-	}
+	m = R;
+	d = 0;
+	do
+	:: true ->
+		d_step {
+			assert(W[lane].held && owner == lane);  /* a holder collects its own nodes only */
+			m = m & ~d;
+			reports = reports + POP(m & L);
+			accepted = accepted + POP(m & ~L);
+			L = L | m;
+			d = d | m
+		};
+		d_step {
+			ok = (R == d);
+			if
+			:: ok -> assert(turned && owner == lane); R = 0; turned = false
+			:: else -> m = R
+			fi
+		};
+		if
+		:: ok -> break
+		:: else
+		fi
+	od;
+	atomic { ok = false; d = 0; m = 0 }
 }
 
 inline drain(lane)
@@ -93,7 +107,7 @@ inline give_back(lane)
 
 proctype Freer(byte slot; bool wait)
 {
-	byte m, h, lane; mtype r; bool ok;
+	byte m, h, d, lane; mtype r; bool ok;
 
 	if
 	:: wait -> (handed_out)
@@ -139,7 +153,7 @@ end:	skip
 
 proctype Closer(byte lane)
 {
-	byte m, h; mtype r; bool ok;
+	byte m, h, d; mtype r; bool ok;
 
 	atomic {
 		if
@@ -157,7 +171,7 @@ proctype Closer(byte lane)
 /* Lane 1 is held from the start, waits for the chunk, opens the node, hands out slot 1. */
 proctype Second()
 {
-	byte m, h; mtype r; bool ok;
+	byte m, h, d; mtype r; bool ok;
 
 	(owner == NONE);
 	owner = 1;

@@ -31,22 +31,41 @@ byte era = 1, finished;
 bool q_out;
 byte freed_p, freed_q, reports;
 
+#define GOOD(x) (m & x && !(L & x) && carved & x)
+
 inline collect()
 {
-	d_step { m = R; R = 0; assert(m != 0) };
-	d_step {
+	m = R;
+	d = 0;
+	do
+	:: true ->
+		d_step {
+			m = m & ~d;
+			d = d | m;
+			if
+			:: GOOD(P) -> freed_p++; L = L | P
+			:: !GOOD(P) && m & P -> reports++
+			:: else
+			fi;
+			if
+			:: GOOD(Q) -> freed_q++; L = L | Q
+			:: !GOOD(Q) && m & Q -> reports++
+			:: else
+			fi
+		};
+		d_step {
+			ok = (R == d);
+			if
+			:: ok -> R = 0
+			:: else -> m = R
+			fi
+		};
 		if
-		:: m & P && (L & P || !(carved & P)) -> reports++
-		:: m & P && !(L & P || !(carved & P)) -> freed_p++; L = L | P
+		:: ok -> break
 		:: else
-		fi;
-		if
-		:: m & Q && (L & Q || !(carved & Q)) -> reports++
-		:: m & Q && !(L & Q || !(carved & Q)) -> freed_q++; L = L | Q
-		:: else
-		fi;
-		m = 0
-	}
+		fi
+	od;
+	atomic { ok = false; d = 0; m = 0 }
 }
 
 inline drain()
@@ -86,7 +105,7 @@ inline give_back()
 
 proctype Freer(byte slot)
 {
-	byte m, h; mtype r;
+	byte m, h, d; mtype r; bool ok;
 
 	if
 	:: slot == Q -> (q_out)
@@ -155,7 +174,7 @@ inline bind(e)
 
 proctype Owner()
 {
-	byte m, h; mtype r; bool ok;
+	byte m, h, d; mtype r; bool ok;
 
 #ifdef DISCARD
 	drain();
