@@ -120,7 +120,8 @@ static void *zeroed(void *p, size_t bytes)
 
 	if (!p)
 		return NULL;
-	if (bytes > TS_SMALL_MAX_BYTES && ts_range.chunks[chunk].state == TS_CHUNK_LARGE &&
+	if (bytes > TS_SMALL_MAX_BYTES &&
+	    ts_a32_load_rlx(&ts_range.chunks[chunk].state) == TS_CHUNK_LARGE &&
 	    ts_chunk_zeroed((uint32_t)chunk, ts_range.chunks[chunk].run_chunks))
 		return p;
 	return memset(p, 0, bytes);
@@ -196,9 +197,10 @@ static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
 	if (!in_range(ptr))
 		return NULL;
 	*t = (uint64_t)((const char *)ptr - ts_range.base) >> TS_GRANULE_SHIFT;
-	for (chunk = *t / TS_CHUNK_GRANULES; ts_range.chunks[chunk].state == TS_CHUNK_LARGE_TAIL;)
+	for (chunk = *t / TS_CHUNK_GRANULES;
+	     ts_a32_load_rlx(&ts_range.chunks[chunk].state) == TS_CHUNK_LARGE_TAIL;)
 		*t = --chunk * TS_CHUNK_GRANULES;
-	if (ts_range.chunks[chunk].state == TS_CHUNK_LARGE)
+	if (ts_a32_load_rlx(&ts_range.chunks[chunk].state) == TS_CHUNK_LARGE)
 		*t = chunk * TS_CHUNK_GRANULES;
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
 	if (bin)

@@ -174,6 +174,15 @@ void ts_blocks_set_source(ts_block_source *source);
 /* One block of a kind, never NULL: falls back to private memory, at last to a shared spare block. */
 void *ts_block_get(enum ts_block_kind kind, unsigned slots);
 
+/* Fork recovery: words that the parent counted, where no source has taken them away already. */
+static inline void ts_words_clear(void *words, size_t bytes)
+{
+	ts_a64 *word = (ts_a64 *)words;
+
+	for (size_t i = 0; i < bytes / sizeof(*word); i++)
+		ts_a64_store_rlx(&word[i], 0);
+}
+
 /* All blocks that were ever handed out, for readers inside the process. Async-signal-safe. */
 unsigned ts_block_count(void);
 struct ts_block_head *ts_block_at(unsigned index);

@@ -84,7 +84,7 @@ static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT
 	for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next) {
 		const struct ts_chunk *c = &ts_range.chunks[chunk];
 
-		if (c->prev != prev || c->state != TS_CHUNK_SLABS ||
+		if (c->prev != prev || ts_a32_load_rlx(&c->state) != TS_CHUNK_SLABS ||
 		    ts_a32_load_rlx(&c->lane) != lane->index + 1)
 			return fail(why, "a chunk does not know its lane or its neighbour");
 		for (uint32_t u = chunk * TS_CHUNK_UNITS;

@@ -178,7 +178,7 @@ void ts_chunk_flush(struct ts_chunk_batch *batch)
 	purged = ts_os_purge(ts_chunk_address(batch->start),
 			     (size_t)batch->chunks * TS_CHUNK_BYTES) != 0;
 	for (uint32_t i = batch->start; i < batch->start + batch->chunks; i++) {
-		ts_range.chunks[i].state = TS_CHUNK_FREE;
+		ts_a32_store_rlx(&ts_range.chunks[i].state, TS_CHUNK_FREE);
 		ts_range.chunks[i].dirty = !purged;
 	}
 	ts_lock(&ts_lock_pool);
@@ -201,7 +201,7 @@ static bool put_cached(struct ts_thread *thread, uint64_t retain_bytes, uint32_t
 	    thread->retained_bytes + bytes > retain_bytes)
 		return false;
 	for (uint32_t i = start; i < start + chunks; i++) {
-		ts_range.chunks[i].state = TS_CHUNK_CACHED;
+		ts_a32_store_rlx(&ts_range.chunks[i].state, TS_CHUNK_CACHED);
 		ts_range.chunks[i].dirty = 1;
 	}
 	cache->start[cache->count] = start;

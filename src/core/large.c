@@ -54,7 +54,8 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 	ts_a32_store_rlx(&ts_range.carved[unit], (uint32_t)(uintptr_t)ts_range_address(t) + 1);
 	ts_a64_store_rlx(&ts_range.headers[unit], (uintptr_t)&lane->large);
 	for (uint32_t i = 0; i < chunks; i++)
-		ts_range.chunks[chunk + i].state = i ? TS_CHUNK_LARGE_TAIL : TS_CHUNK_LARGE;
+		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state,
+				 i ? TS_CHUNK_LARGE_TAIL : TS_CHUNK_LARGE);
 	ts_node_open(&ts_range.nodes[t >> 6], ~(uint64_t)1);
 }
 
@@ -120,7 +121,7 @@ bool ts_large_grow(struct ts_lane *lane, uint64_t t, size_t bytes)
 		return false;
 	}
 	for (uint64_t i = have; i < want; i++)
-		ts_range.chunks[chunk + i].state = TS_CHUNK_LARGE_TAIL;
+		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state, TS_CHUNK_LARGE_TAIL);
 	ts_range.chunks[chunk].run_chunks = (uint32_t)want;
 	ts_range.chunks[chunk].large_bytes = bytes;
 	ts_bump_word(&lane->stat->w.large_bytes, more_bytes);

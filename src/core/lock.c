@@ -23,8 +23,11 @@ void ts_unlock(pthread_mutex_t *lock)
 
 void ts_lock_reset(void)
 {
-	static const pthread_mutex_t fresh = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	pthread_mutexattr_t recursive;
 
-	ts_lock_pool = fresh;
-	ts_lock_meta = fresh;
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&ts_lock_pool, &recursive);
+	pthread_mutex_init(&ts_lock_meta, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 }

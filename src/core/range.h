@@ -43,12 +43,12 @@ struct ts_chunk {
 	ts_a32 lane;     /* index + 1; 0 = none. Holder; read by handle frees */
 	ts_a32 gen_base; /* added to each slot's generation; rises when handles must go stale */
 	ts_a64 gens;     /* ts_a32[4096], slot generations; 0 = no handle was ever issued here */
+	ts_a32 state;    /* enum ts_chunk_state; owner writes, reports read */
 	uint32_t next;   /* in the lane's list; 0 = end */
 	uint32_t prev;
 	uint32_t live;        /* settled lanes only: live slots */
 	uint32_t run_chunks;  /* TS_CHUNK_LARGE */
 	uint64_t large_bytes; /* TS_CHUNK_LARGE: bytes asked for */
-	uint8_t state;        /* enum ts_chunk_state */
 	uint8_t units_used;
 	uint8_t handles_issued; /* since gen_base rose last */
 	uint8_t empty;          /* trim's mark */

@@ -67,15 +67,13 @@ static void empty_lane(struct ts_lane *lane)
 		ts_a64_store_rlx(&lane->stat->cls[c].allocs, 0);
 		ts_a64_store_rlx(&lane->stat->cls[c].frees, 0);
 	}
+	ts_words_clear(&lane->stat->w, sizeof(lane->stat->w));
 	lane->classes = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->chunks = lane->chunk_count = lane->filling = lane->larges = 0;
 	lane->unlisted = false;
 	lane->settled = TS_NOT_SETTLED;
-	ts_a64_store_rlx(&lane->stat->w.chunk_bytes, 0);
-	ts_a64_store_rlx(&lane->stat->w.large_bytes, 0);
-	ts_a64_store_rlx(&lane->stat->w.units_live, 0);
 }
 
 static struct ts_lane *lane_of_chunk(const struct ts_chunk *chunk)
@@ -139,15 +137,15 @@ static uint32_t place_chunk(struct ts_thread *survivor, uint32_t chunk, struct t
 
 	if (ts_chunk_pooled(chunk) || cached(survivor, chunk))
 		return 1;
-	if (c->state == TS_CHUNK_SLABS && lane && lane->fate == FATE_WARM) {
+	if (ts_a32_load_rlx(&c->state) == TS_CHUNK_SLABS && lane && lane->fate == FATE_WARM) {
 		ts_slab_wipe_remote(chunk);
 		return 1;
 	}
-	if (c->state == TS_CHUNK_SLABS && lane && lane->fate == FATE_BOUND) {
+	if (ts_a32_load_rlx(&c->state) == TS_CHUNK_SLABS && lane && lane->fate == FATE_BOUND) {
 		ts_slab_adopt_chunk(lane, chunk);
 		return 1;
 	}
-	if (c->state == TS_CHUNK_LARGE && lane && lane->fate == FATE_BOUND)
+	if (ts_a32_load_rlx(&c->state) == TS_CHUNK_LARGE && lane && lane->fate == FATE_BOUND)
 		kept = keep_large(lane, chunk);
 	if (kept)
 		return kept;
@@ -254,6 +252,7 @@ void ts_recover(struct ts_thread *survivor)
 	uint32_t lanes = ts_a32_load_rlx(&ts_lanes.count);
 	uint32_t slots = ts_a32_load_rlx(&ts_epochs.count);
 
+	ts_words_clear(ts_process(), sizeof(*ts_process()));
 	ts_os_clock_sync();
 	ts_a64_store_rlx(&ts_process()->range_bytes, ts_range.chunk_count << TS_CHUNK_SHIFT);
 	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)

@@ -20,7 +20,9 @@ const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT] = {
 };
 
 uint32_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-uint32_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+const uint32_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = {
+	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES] = TS_CLASS_GATE * TS_BIN_BYTES
+};
 uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 
 unsigned ts_sizeclass_find_aligned(size_t bytes, size_t align)
@@ -57,7 +59,6 @@ void ts_sizeclass_start(void)
 		unsigned c = ts_sizeclass_find_aligned(g * TS_GRANULE_BYTES, TS_GRANULE_BYTES);
 
 		ts_sizeclass_of[g] = c * TS_BIN_BYTES | ts_sizeclasses[c].bytes << 16;
-		ts_sizeclass_gated[g] = TS_CLASS_GATE * TS_BIN_BYTES;
 	}
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
 		fill_template(c);

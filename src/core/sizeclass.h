@@ -40,7 +40,7 @@ extern TS_HIDDEN const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
 #define TS_PLACE(entry) ((entry)&0xffffu)
 #define TS_PLACE_BYTES(entry) ((entry) >> 16)
 extern TS_HIDDEN uint32_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-extern TS_HIDDEN uint32_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern TS_HIDDEN const uint32_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
 /* Local bits of a fresh slab: 0 where a slot starts, 1 elsewhere. */
 extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 

@@ -43,7 +43,7 @@ static void link_chunk(struct ts_lane *lane, uint32_t chunk)
 {
 	struct ts_chunk *c = &ts_range.chunks[chunk];
 
-	c->state = TS_CHUNK_SLABS;
+	ts_a32_store_rlx(&c->state, TS_CHUNK_SLABS);
 	c->units_used = 0;
 	c->empty = 0;
 	c->dirty = 1;
