@@ -105,6 +105,19 @@ static inline enum ts_epoch_state ts_ew_begin_close(ts_a64 *e, uint64_t era)
 	}
 }
 
+/*
+ * ACTIVE -> COMMITTED in one step, by a thread that holds (DISC) the only lane of the epoch and whose
+ * open reference and that lane's are the only ones: then nobody is inside or on the way, because whoever
+ * makes a lane takes a reference before. Gives up the lane's reference; the caller finishes.
+ */
+static inline bool ts_ew_discard_at_once(ts_a64 *e, uint64_t era)
+{
+	uint64_t alone = ts_ew_make(era, TS_EPOCH_ACTIVE, 2);
+
+	/* ORD-11 acq_rel, as in ts_ew_commit_discard. */
+	return ts_a64_cas_acqrel(e, &alone, ts_ew_make(era, TS_EPOCH_COMMITTED, 1));
+}
+
 /* ACTIVE -> DISCARDING. Returns the state that was seen; ACTIVE means that this caller made the step. */
 static inline enum ts_epoch_state ts_ew_begin_discard(ts_a64 *e, uint64_t era)
 {

@@ -146,8 +146,8 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 	lane->settled = TS_NOT_SETTLED;
 	ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_of);
 	ts_a64_store_rlx(&lane->holder, 0);
-	TS_ASSERT(!(ts_a64_load_rlx(&lane->w) & (TS_LW_PINS | TS_LW_TRANSIENT | TS_LW_DISC)) ||
-			  (ts_a64_load_rlx(&lane->w) & TS_LW_DEAD),
+	TS_ASSERT((ts_a64_load_rlx(&lane->w) & (TS_LW_DISC | TS_LW_DEAD)) &&
+			  (ts_a64_load_rlx(&lane->w) & TS_LW_HELD),
 		  "a lane is bound that is not at rest");
 	/* The heap has been charged all the time; a parked lane binds before the epoch is published. */
 	if (held && bytes)

@@ -36,7 +36,7 @@
 #define TS_LW_DISC ((uint64_t)1 << 62)
 #define TS_LW_DEAD ((uint64_t)1 << 63)
 
-/* A lane at rest, unbound: HELD, so that no stale CAS takes it. */
+/* A lane at rest, unbound: HELD with DEAD (or DISC, after a discard), so that no stale CAS takes it. */
 #define TS_LW_RESTING (TS_LW_HELD | TS_LW_DEAD)
 
 #define TS_NODE_SEALED UINT64_MAX
