@@ -275,7 +275,7 @@ static bool free_slow(void *ptr)
 	node = &ts_range.nodes[t >> 6];
 	bit = (uint64_t)1 << (t & 63);
 	/* ORD-9 relaxed: who got the pointer by release and acquire sees its bit clear. */
-	if ((ts_a64_load_rlx(&node->local) & bit) || !ts_slot_carved(t))
+	if ((ts_a64_load_rlx(&node->local) & bit) || !ts_slab_handed_out(bin, t))
 		return ts_lane_refuse(lane, t);
 	return ts_lane_free_remote(lane, t, bit, 0) || ts_lane_refuse(lane, t);
 }
@@ -301,7 +301,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	local = ts_a64_load_rlx(&node->local);
 	/* ORD-9 relaxed, as in ts_lane_free. */
 	if (__builtin_expect((local | ts_a64_load_rlx(&node->remote)) >> (t & 63) & 1, 0) ||
-	    __builtin_expect(!ts_slot_carved_at(ptr, t), 0))
+	    __builtin_expect(ts_bin_uncarved(bin, ptr), 0))
 		return false;
 	ts_a64_store_rlx(&node->local, local | ts_slot_bit(ptr));
 	ts_stack_put(bin, ptr);
@@ -342,7 +342,7 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 		uint64_t next = ts_range_granule(ptrs[n]);
 		uint64_t bit = (uint64_t)1 << (next & 63);
 
-		if (next >> 6 != t >> 6 || (mask & bit) || !ts_slot_carved(next) ||
+		if (next >> 6 != t >> 6 || (mask & bit) || !ts_slab_handed_out(bin, next) ||
 		    ((ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) | /* ORD-9 */
 		      ts_a64_load_rlx(&ts_range.nodes[t >> 6].remote)) &
 		     bit))
@@ -393,7 +393,7 @@ static struct ts_bin *live_bin(const void *ptr, uint64_t *t)
 	if (*t >= ts_a64_load_rlx(&ts_range.granules))
 		return NULL;
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
-	if (!bin || !ts_slot_carved(*t) ||
+	if (!bin || !ts_slab_handed_out(bin, *t) ||
 	    ((ts_a64_load_rlx(&ts_range.nodes[*t >> 6].local) | /* ORD-9 */
 	      ts_a64_load_rlx(&ts_range.nodes[*t >> 6].remote)) >>
 		     (*t & 63) &

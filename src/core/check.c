@@ -54,10 +54,10 @@ static uint64_t stack_length(const struct ts_lane *lane, const struct ts_bin *bi
 
 /* Slots of one class by state, from the bits. */
 struct tally {
-	uint64_t live, free, uncarved;
+	uint64_t live, free;
 };
 
-static void tally_unit(uint32_t unit, unsigned c, struct tally *tally)
+static void tally_unit(uint32_t unit, const struct ts_bin *bin, unsigned c, struct tally *tally)
 {
 	uint32_t first = ts_slab_first_unit(unit);
 
@@ -70,9 +70,8 @@ static void tally_unit(uint32_t unit, unsigned c, struct tally *tally)
 			uint64_t t = (node << 6) + (uint64_t)__builtin_ctzll(starts);
 			bool set = ts_a64_load_rlx(&ts_range.nodes[node].local) >> (t & 63) & 1;
 
-			tally->live += ts_slot_carved(t) && !set;
+			tally->live += !set && !ts_bin_uncarved(bin, ts_range_address(t));
 			tally->free += set;
-			tally->uncarved += !ts_slot_carved(t) && !set;
 		}
 	}
 }
@@ -95,12 +94,23 @@ static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT
 				continue;
 			if (ts_lane_of_bin(bin) != lane)
 				return fail(why, "a unit of the lane belongs to another lane");
-			tally_unit(u, ts_lane_class(lane, bin), &tally[ts_lane_class(lane, bin)]);
+			tally_unit(u, bin, ts_lane_class(lane, bin),
+				   &tally[ts_lane_class(lane, bin)]);
 		}
 		prev = chunk;
 		count++;
 	}
 	return count == lane->chunk_count || fail(why, "chunk_count differs from the list");
+}
+
+/* Slots of slabs that wait behind the one being carved: their bits say "not freeable". */
+static uint64_t waiting_slots(const struct ts_lane *lane, unsigned c)
+{
+	uint64_t slots = 0;
+
+	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_range.chain[slab]);)
+		slots += ts_sizeclasses[c].slab_slots;
+	return slots;
 }
 
 bool ts_check_lane(struct ts_lane *lane, const char **why)
@@ -116,7 +126,8 @@ bool ts_check_lane(struct ts_lane *lane, const char **why)
 
 		if (listed == UINT64_MAX)
 			return fail(why, "a stack entry is no free slot of its bin");
-		if (!lane->unlisted && !lane->settled && listed != tally[c].free)
+		if (!lane->unlisted && !lane->settled &&
+		    listed + waiting_slots(lane, c) != tally[c].free)
 			return fail(why, "stack length differs from the free bits");
 		if (ts_a64_load_rlx(&words->allocs) - ts_a64_load_rlx(&words->frees) != tally[c].live)
 			return fail(why, "allocs - frees differs from the live bits");

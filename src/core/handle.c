@@ -167,7 +167,9 @@ static int refuse_stale(const struct tslab_heap *heap, uint64_t t)
 /* Handed out and not free: what a forged handle with the right generation may not be. A look. */
 static bool live_slot(uint64_t t)
 {
-	return handle_lane(t) && ts_slot_carved(t) &&
+	const struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+
+	return handle_lane(t) && ts_slab_handed_out(bin, t) &&
 	       !(ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) >> (t & 63) & 1);
 }
 

@@ -16,14 +16,8 @@
 
 struct ts_table ts_lanes = { .bytes = TS_LANE_BYTES, .max = 1 << 20 };
 
-#define NO_BIN                                                                                     \
-	{                                                                                          \
-		.bump = TS_BIN_NONE_LEFT                                                           \
-	}
 struct ts_lane ts_lane_none = {
 	.class_of = { (uintptr_t)ts_sizeclass_gated },
-	.bin = { [0 ... TS_CLASS_COUNT] = NO_BIN },
-	.large = NO_BIN,
 	.w = { TS_LW_RESTING },
 };
 
@@ -39,9 +33,6 @@ static struct ts_lane *new_lane(void)
 	if (index < 0)
 		return NULL;
 	lane = ts_lane_at((uint32_t)index);
-	for (unsigned c = 0; c <= TS_CLASS_COUNT; c++)
-		lane->bin[c].bump = TS_BIN_NONE_LEFT;
-	lane->large.bump = TS_BIN_NONE_LEFT;
 	lane->index = (uint32_t)index;
 	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
@@ -210,7 +201,8 @@ void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 
 bool ts_lane_refuse(struct ts_lane *lane, uint64_t t)
 {
-	bool start = ts_slot_carved(t) && ts_slab_is_slot_start(t);
+	const struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	bool start = bin && ts_slab_handed_out(bin, t) && ts_slab_is_slot_start(t);
 
 	if (start) {
 		ts_count(refused_double, 1);
@@ -231,7 +223,8 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 	uint64_t local = ts_a64_load_rlx(&node->local);
 
 	/* ORD-9 relaxed: own writes are seen by coherence; a bit set by somebody else is a second free. */
-	if (((local | ts_a64_load_rlx(&node->remote)) & bit) || !ts_slot_carved(t))
+	if (((local | ts_a64_load_rlx(&node->remote)) & bit) ||
+	    ts_bin_uncarved(bin, ts_range_address(t)))
 		return ts_lane_refuse(lane, t);
 	ts_a64_store_rlx(&node->local, local | bit);
 	if (bin == &lane->large) {
@@ -272,7 +265,7 @@ unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, ui
 /* The node of a large object, or one of slabs: what of it was handed out. */
 static uint64_t handed_out(const struct ts_lane *lane, const struct ts_bin *bin, uint32_t index)
 {
-	return bin == &lane->large ? 1 : ts_slab_carved_bits(index);
+	return bin == &lane->large ? 1 : ts_slab_handed_out_bits(bin, index);
 }
 
 void ts_lane_collect(struct ts_lane *lane, uint32_t index)

@@ -24,15 +24,17 @@ struct ts_epoch;
 #define TS_STACK_BLOCK_BYTES 512u
 #define TS_STACK_BLOCK_WORDS (TS_STACK_BLOCK_BYTES / sizeof(void *))
 
-/* `bump` stands between `head` and `top` so that no compiler joins their stores in a vector register. */
+/*
+ * [bump, end) are the slots of one slab that were never handed out; nothing outside it is, so free needs
+ * no other test for that. Others look at the two words as well (ts_slab_handed_out). `bump` stands
+ * between `head` and `top` so that no compiler joins their stores in a vector register.
+ */
 struct ts_bin {
-	char *head; /* newest free slot, NULL = none in this block */
-	char *bump; /* next slot to carve; above `last` = none left */
+	char *head;  /* newest free slot, NULL = none in this block */
+	ts_a64 bump; /* next slot to carve */
 	char **top;
-	char *last; /* last slot of the slab being carved */
+	ts_a64 end; /* of the slab being carved; equal to `bump` = none left */
 };
-
-#define TS_BIN_NONE_LEFT ((char *)1) /* as `bump`, with `last` NULL */
 
 enum { TS_LANE_HANDLES = 1 }; /* flags */
 
@@ -149,13 +151,14 @@ static inline void *ts_bin_alloc(struct ts_lane *lane, uint32_t entry)
 		bin->top = top;
 		ts_slot_take(p);
 	} else {
-		p = bin->bump;
-		if (__builtin_expect(p > bin->last, 0))
+		uint64_t bump = ts_a64_load_rlx(&bin->bump);
+
+		if (__builtin_expect(bump == ts_a64_load_rlx(&bin->end), 0))
 			return NULL;
-		if (!p)
-			__builtin_unreachable(); /* `last` is NULL where there is no slab, `bump` never */
-		bin->bump = p + TS_PLACE_BYTES(entry);
-		ts_a32_store_rlx(ts_range_carved_of(p), (uint32_t)(uintptr_t)bin->bump);
+		if (!bump)
+			__builtin_unreachable(); /* without a slab both are 0 */
+		ts_a64_store_rlx(&bin->bump, bump + TS_PLACE_BYTES(entry));
+		p = (char *)bump;
 	}
 	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place / 2), 1);
 	return p;
@@ -204,15 +207,12 @@ uint64_t ts_lane_bytes(const struct ts_lane *lane);
 /* Count and report why slot t cannot be freed. Always false. */
 bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
 
-/* Is t the start of a slot that was handed out and not given back? A look, without ownership. */
-static inline bool ts_slot_carved_at(const void *p, uint64_t t)
+/* Holder: is this one of the slots that were never handed out? */
+static inline bool ts_bin_uncarved(const struct ts_bin *bin, const void *p)
 {
-	return (int32_t)((uint32_t)(uintptr_t)p - ts_a32_load_rlx(&ts_range.carved[t >> 9])) < 0;
-}
+	uint64_t bump = ts_a64_load_rlx(&bin->bump);
 
-static inline bool ts_slot_carved(uint64_t t)
-{
-	return ts_slot_carved_at(ts_range_address(t), t);
+	return (uintptr_t)p - bump < ts_a64_load_rlx(&bin->end) - bump;
 }
 
 #endif

@@ -18,7 +18,7 @@
 struct ts_range ts_range;
 
 /* The flat arrays: bytes of metadata for each segment, and where the array starts within its page. */
-enum { NODES, HEADERS, CARVED, LINKS, CHAIN, CHUNKS, ARRAYS };
+enum { NODES, HEADERS, LINKS, CHAIN, CHUNKS, ARRAYS };
 
 static const struct {
 	uint32_t segment_bytes;
@@ -26,7 +26,6 @@ static const struct {
 } arrays[ARRAYS] = {
 	[NODES] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node), 0 },
 	[HEADERS] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64), 3 * 4096 + 5 * 64 },
-	[CARVED] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 7 * 4096 + 11 * 64 },
 	[LINKS] = { TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 13 * 4096 + 19 * 64 },
 	[CHAIN] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(uint32_t), 19 * 4096 + 29 * 64 },
 	[CHUNKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk), 29 * 4096 + 37 * 64 },
@@ -102,12 +101,9 @@ int ts_range_start(void)
 	ts_sys_no_huge_pages(ts_range.base, bytes);
 	ts_range.nodes = (struct ts_node *)array_start[NODES];
 	ts_range.headers = (ts_a64 *)array_start[HEADERS];
-	ts_range.carved = (ts_a32 *)array_start[CARVED];
 	ts_range.nodes_from_zero =
 		(uintptr_t)ts_range.nodes -
 		((uintptr_t)ts_range.base >> TS_NODE_SHIFT) * sizeof(struct ts_node);
-	ts_range.carved_from_zero = (uintptr_t)ts_range.carved -
-				    ((uintptr_t)ts_range.base >> TS_UNIT_SHIFT) * sizeof(ts_a32);
 	ts_range.links = (ts_a32 *)array_start[LINKS];
 	ts_range.chain = (uint32_t *)array_start[CHAIN];
 	ts_range.chunks = (struct ts_chunk *)array_start[CHUNKS];

@@ -8,7 +8,6 @@
  * below ts_range.granules may be read at any time.
  *
  *   t >> 9   unit (8 KiB)     headers: address of the owner's bin, 0 = no slab
- *                             carved:  end of what was handed out by bump, low 32 bits of its address
  *                             chain:   next slab of the same class and lane (first units only)
  *   t >> 6   node (1 KiB)     nodes, links (laneword.h)
  *   t >> 12  chunk (64 KiB)   chunks
@@ -62,14 +61,12 @@ struct ts_range {
 	ts_a64 granules; /* end of what is committed; 0 until the range exists */
 	struct ts_node *nodes;
 	ts_a64 *headers;
-	ts_a32 *carved;
 	ts_a32 *links;
 	uint32_t *chain;
 	struct ts_chunk *chunks;
 	uint64_t chunk_count;
-	/* nodes and carved less what `base` adds to their index: found from an address without `base` */
+	/* nodes less what `base` adds to their index: found from an address without `base` */
 	uintptr_t nodes_from_zero;
-	uintptr_t carved_from_zero;
 };
 
 extern TS_HIDDEN struct ts_range ts_range;
@@ -92,12 +89,6 @@ static inline struct ts_node *ts_range_node_of(const void *p)
 {
 	return (struct ts_node *)(ts_range.nodes_from_zero +
 				  ((uintptr_t)p >> TS_NODE_SHIFT) * sizeof(struct ts_node));
-}
-
-static inline ts_a32 *ts_range_carved_of(const void *p)
-{
-	return (ts_a32 *)(ts_range.carved_from_zero +
-			  ((uintptr_t)p >> TS_UNIT_SHIFT) * sizeof(ts_a32));
 }
 
 static inline void *ts_chunk_address(uint64_t chunk)

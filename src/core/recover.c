@@ -61,7 +61,9 @@ static void decide_lanes(const struct ts_thread *survivor)
 static void empty_lane(struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
-		lane->bin[c] = (struct ts_bin){ .bump = TS_BIN_NONE_LEFT };
+		/* bump and end still say which slots were never handed out */
+		lane->bin[c].head = NULL;
+		lane->bin[c].top = NULL;
 		lane->first_slab[c] = lane->slab[c] = 0;
 		ts_a16_store_rlx(&lane->stat->units[c], 0);
 		ts_a64_store_rlx(&lane->stat->cls[c].allocs, 0);
@@ -189,6 +191,8 @@ static void rebuild_lanes(const struct ts_thread *survivor)
 
 		if (lane->fate == FATE_WARM)
 			charge_warm(lane);
+		if (lane->fate != FATE_WARM)
+			ts_slab_all_carved(lane);
 		if (lane->fate == FATE_BOUND)
 			reset_word(lane, survivor);
 		if (lane->fate != FATE_RESTING)

@@ -18,12 +18,6 @@ static uint64_t unit_granule(uint32_t unit)
 	return (uint64_t)unit * TS_UNIT_GRANULES;
 }
 
-/* carved[] of a unit none of whose slots was handed out. */
-static uint32_t uncarved(uint32_t unit)
-{
-	return (uint32_t)(uintptr_t)ts_range_address(unit_granule(unit));
-}
-
 static struct ts_bin *unit_bin(uint32_t unit)
 {
 	return (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[unit]);
@@ -99,7 +93,7 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned units)
 
 /* -- slabs -------------------------------------------------------------------------------------- */
 
-/* The order matters to a turner (ORD-8) and to fork recovery: header and carve limit, then the nodes. */
+/* Nothing of the slab can be freed. The order: header first, for a turner (ORD-8) and for recovery. */
 static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 {
 	unsigned units = ts_sizeclasses[c].slab_units;
@@ -107,11 +101,10 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 
 	for (uint32_t u = first; u < first + units; u++) {
 		ts_range.chain[u] = u == first ? 0 : INSIDE | (u - first);
-		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u));
 		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 	}
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
-		ts_node_open(&nodes[n], ts_sizeclass_template[c][n]);
+		ts_node_open(&nodes[n], UINT64_MAX);
 }
 
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
@@ -134,58 +127,74 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
+/*
+ * [bump, end) before the bits: what looks live and was never handed out is always inside it. In between
+ * the two may be of different slabs, which whoever looks from outside takes for "none" (see slab.h).
+ */
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 {
 	struct ts_bin *bin = &lane->bin[c];
+	unsigned nodes = ts_sizeclasses[c].slab_units * TS_UNIT_NODES;
+	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
 
 	lane->slab[c] = slab;
-	bin->bump = ts_range_address(unit_granule(slab));
-	bin->last = bin->bump + (ts_sizeclasses[c].slab_slots - 1) * ts_sizeclasses[c].bytes;
+	ts_a64_store_rlx(&bin->bump, start);
+	/* ORD-24 release, each: the copy that a fork makes has them in this order. */
+	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+	for (unsigned n = 0; n < nodes; n++)
+		ts_a64_store_rel(&ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES + n].local,
+				 ts_sizeclass_template[c][n]);
 }
 
-static void rewind_slab(unsigned c, uint32_t slab, bool bits)
+static void stop_carving(struct ts_bin *bin)
 {
-	unsigned units = ts_sizeclasses[c].slab_units;
+	ts_a64_store_rlx(&bin->bump, 0);
+	ts_a64_store_rlx(&bin->end, 0);
+}
+
+static void kill_slab(unsigned c, uint32_t slab)
+{
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
 
-	for (uint32_t u = slab; u < slab + units; u++)
-		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u));
-	for (unsigned n = 0; bits && n < units * TS_UNIT_NODES; n++)
-		ts_a64_store_rlx(&nodes[n].local, ts_sizeclass_template[c][n]);
-}
-
-/* Nothing was freed one by one, and the first slab was enough. */
-static bool rewind_simple(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
-{
-	uint32_t first = lane->first_slab[c];
-
-	if (bin->top || lane->unlisted || lane->slab[c] != first || ts_sizeclasses[c].slab_units > 1)
-		return false;
-	ts_a32_store_rlx(&ts_range.carved[first], uncarved(first));
-	bin->bump = ts_range_address(unit_granule(first));
-	return true;
+	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
+		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
 }
 
 void ts_slab_rewind(struct ts_lane *lane, unsigned c)
 {
 	struct ts_class_words *words = &lane->stat->cls[c];
 	struct ts_bin *bin = &lane->bin[c];
+	uint32_t first = lane->first_slab[c];
 	uint64_t allocs = ts_a64_load_rlx(&words->allocs);
-	bool bits = bin->top != NULL || lane->unlisted;
 
 	/* All freed one by one: stack and bits are right as they are. */
 	if (allocs == ts_a64_load_rlx(&words->frees) && !lane->unlisted)
 		return;
 	ts_a64_store_rel(&words->frees, allocs); /* ORD-18 */
-	if (rewind_simple(lane, bin, c))
+	/* Nothing was freed one by one, and the first slab was enough: its bits never changed. */
+	if (!bin->top && !lane->unlisted && lane->slab[c] == first) {
+		ts_a64_store_rlx(&bin->bump, (uintptr_t)ts_range_address(unit_granule(first)));
 		return;
-	ts_stack_clear(lane, bin, c);
-	for (uint32_t slab = lane->first_slab[c];; slab = ts_range.chain[slab]) {
-		rewind_slab(c, slab, bits);
-		if (slab == lane->slab[c])
-			break;
 	}
-	ts_slab_carve(lane, c, lane->first_slab[c]);
+	ts_stack_clear(lane, bin, c);
+	for (uint32_t slab = first; slab != lane->slab[c];) {
+		slab = ts_range.chain[slab];
+		kill_slab(c, slab);
+	}
+	ts_slab_carve(lane, c, first);
+}
+
+/* What was never handed out cannot be freed any more. */
+static void retire_uncarved(struct ts_bin *bin, unsigned c, uint32_t slab)
+{
+	uint64_t node = (uint64_t)slab * TS_UNIT_NODES;
+
+	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++, node++) {
+		ts_a64 *local = &ts_range.nodes[node].local;
+
+		ts_a64_store_rlx(local, ts_a64_load_rlx(local) | ~ts_slab_handed_out_bits(bin, node));
+	}
+	stop_carving(bin);
 }
 
 void ts_slab_forget_bins(struct ts_lane *lane)
@@ -195,8 +204,7 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 		struct ts_bin *bin = &lane->bin[c];
 
 		ts_stack_clear(lane, bin, c);
-		bin->bump = TS_BIN_NONE_LEFT;
-		bin->last = NULL;
+		retire_uncarved(bin, c, lane->slab[c]);
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
 	lane->classes = 0;
@@ -205,23 +213,35 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 }
 
-uint64_t ts_slab_carved_bits(uint64_t node)
+static uint32_t slab_of_address(uint64_t address)
 {
-	uint64_t first = node << 6;
-	uint32_t start = (uint32_t)(uintptr_t)ts_range_address(first);
-	/* From the node's start; not above 0 if nothing in the node was handed out. */
-	int32_t carved_bytes = (int32_t)(ts_a32_load_rlx(&ts_range.carved[first >> 9]) - start);
-
-	if (carved_bytes <= 0)
-		return 0;
-	return carved_bytes >= 1024 ? UINT64_MAX :
-				      ((uint64_t)1 << (carved_bytes >> TS_GRANULE_SHIFT)) - 1;
+	return ts_slab_first_unit((uint32_t)((address - (uintptr_t)ts_range.base) >> TS_UNIT_SHIFT));
 }
 
-/* Bit = a slot that was handed out and is not free, for one node. */
-static uint64_t live_bits(uint64_t node)
+/* The slots never handed out, if the two words are of one slab. */
+static bool uncarved_slots(const struct ts_bin *bin, uint64_t *bump, uint64_t *end)
 {
-	return ~ts_a64_load_rlx(&ts_range.nodes[node].local) & ts_slab_carved_bits(node);
+	*bump = ts_a64_load_rlx(&bin->bump);
+	*end = ts_a64_load_rlx(&bin->end);
+	return *bump < *end && *bump && slab_of_address(*bump) == slab_of_address(*end - 1);
+}
+
+bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
+{
+	uint64_t address = (uintptr_t)ts_range_address(t);
+	uint64_t bump, end;
+
+	return !uncarved_slots(bin, &bump, &end) || address < bump || address >= end;
+}
+
+uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node)
+{
+	uint64_t start = (uintptr_t)ts_range_address(node << 6);
+	uint64_t bump, end;
+
+	if (!uncarved_slots(bin, &bump, &end) || start >= end || start + 1024 <= bump)
+		return UINT64_MAX;
+	return start >= bump ? 0 : ((uint64_t)1 << ((bump - start) >> TS_GRANULE_SHIFT)) - 1;
 }
 
 uint32_t ts_slab_count_live(uint32_t chunk)
@@ -234,7 +254,8 @@ uint32_t ts_slab_count_live(uint32_t chunk)
 		if (!unit_bin(chunk * TS_CHUNK_UNITS + u))
 			continue;
 		for (unsigned n = 0; n < TS_UNIT_NODES; n++)
-			live += (uint32_t)__builtin_popcountll(live_bits(node + n));
+			live += (uint32_t)__builtin_popcountll(
+				~ts_a64_load_rlx(&ts_range.nodes[node + n].local));
 	}
 	return live;
 }
@@ -353,8 +374,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 		if (slab_marked(slab)) {
 			if (slab == carving) {
 				lane->slab[c] = kept;
-				lane->bin[c].bump = TS_BIN_NONE_LEFT;
-				lane->bin[c].last = NULL;
+				stop_carving(&lane->bin[c]);
 				carve_next = !kept;
 			}
 		} else {
@@ -422,18 +442,18 @@ static bool slab_whole(struct ts_lane *lane, uint32_t unit, uint32_t end)
 }
 
 /* Bit = start of a slot of this node that is free: by one of its bits, or because it never left. */
-static uint64_t free_bits(uint64_t node, uint64_t starts)
+static uint64_t free_bits(const struct ts_bin *bin, uint64_t node, uint64_t starts)
 {
 	uint64_t local = ts_a64_load_rlx(&ts_range.nodes[node].local);
 	uint64_t remote = ts_a64_load_rlx(&ts_range.nodes[node].remote);
 
-	return starts & (local | remote | ~ts_slab_carved_bits(node));
+	return starts & (local | remote | ~ts_slab_handed_out_bits(bin, node));
 }
 
 static uint32_t adopt_node(struct ts_lane *lane, unsigned c, uint64_t node, uint64_t template)
 {
 	uint64_t starts = ~template;
-	uint64_t free = free_bits(node, starts);
+	uint64_t free = free_bits(&lane->bin[c], node, starts);
 
 	for (uint64_t rest = lane->settled ? 0 : free; rest; rest &= rest - 1)
 		ts_stack_push(lane, &lane->bin[c],
@@ -451,8 +471,6 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n,
 				   ts_sizeclass_template[c][n]);
-	for (uint32_t u = first; u < first + units; u++)
-		ts_a32_store_rlx(&ts_range.carved[u], uncarved(u) + TS_UNIT_BYTES);
 	ts_range.chain[first] = 0;
 	if (!lane->settled) {
 		if (lane->slab[c])
@@ -465,6 +483,12 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	add_units(lane, c, (int)units);
 	ts_bump_word(&lane->stat->cls[c].allocs, live);
 	return live;
+}
+
+void ts_slab_all_carved(struct ts_lane *lane)
+{
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
+		stop_carving(&lane->bin[c]);
 }
 
 void ts_slab_wipe_remote(uint32_t chunk)

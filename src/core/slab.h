@@ -13,7 +13,7 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
 void ts_slab_rewind(struct ts_lane *lane, unsigned c);
 /* The bins let go of all slabs: from now on chunks and local bits are all that is known. */
 void ts_slab_forget_bins(struct ts_lane *lane);
-/* Live slots of a chunk, counted from the bits. */
+/* Live slots of a chunk, counted from the bits, once the bins let go. */
 uint32_t ts_slab_count_live(uint32_t chunk);
 /* Set all local bits of a chunk: nothing in it can be freed any more. */
 void ts_slab_kill_slots(uint32_t chunk);
@@ -28,10 +28,17 @@ void ts_slab_outdate_handles(uint32_t chunk);
  * become free ones; freed bits of other threads are merged.
  */
 void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk);
+/* Fork recovery, after the last chunk: every slot is free or live now. */
+void ts_slab_all_carved(struct ts_lane *lane);
 /* Fork recovery, of a chunk with nothing live: forget stray frees that nobody will push any more. */
 void ts_slab_wipe_remote(uint32_t chunk);
-/* Bit = granule of the node below the end of what its slab has handed out. */
-uint64_t ts_slab_carved_bits(uint64_t node);
+/* Bit = granule of a node of the bin that is not among the slots never handed out. */
+uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node);
+/*
+ * Not among the slots never handed out? A look without ownership: `bump` and `end` may be of different
+ * slabs; then the slab of neither is being carved any more.
+ */
+bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t);
 /* Does a slot start at t, live or not? A look without ownership. */
 bool ts_slab_is_slot_start(uint64_t t);
 /* First unit of the slab that unit lies in. */
