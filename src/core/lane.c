@@ -315,18 +315,21 @@ void ts_lane_drain(struct ts_lane *lane)
 
 /* -- closing ------------------------------------------------------------------------------------ */
 
+/* Objects of a class, by the counters that the holder writes. */
+static uint64_t class_live(const struct ts_lane *lane, unsigned c)
+{
+	const struct ts_class_words *words = &lane->stat->cls[c];
+
+	return ts_a64_load_rlx(&words->allocs) - ts_a64_load_rlx(&words->frees);
+}
+
 bool ts_lane_all_freed(const struct ts_lane *lane)
 {
-	const struct ts_class_words *cls = lane->stat->cls;
-
 	if (lane->larges)
 		return false;
-	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
-		unsigned c = (unsigned)__builtin_ctzll(rest);
-
-		if (ts_a64_load_rlx(&cls[c].allocs) != ts_a64_load_rlx(&cls[c].frees))
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
+		if (class_live(lane, (unsigned)__builtin_ctzll(rest)))
 			return false;
-	}
 	return true;
 }
 
@@ -400,8 +403,13 @@ void ts_lane_discard(struct ts_lane *lane)
 		ts_lane_strip(lane);
 		return;
 	}
-	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
-		ts_slab_rewind(lane, (unsigned)__builtin_ctzll(rest));
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(rest);
+
+		/* All freed one by one, or unused: stack and bits are right as they are. */
+		if (class_live(lane, c) || lane->unlisted)
+			ts_slab_rewind(lane, c);
+	}
 	lane->unlisted = false;
 	if (lane->flags & TS_LANE_HANDLES)
 		for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next)

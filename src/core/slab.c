@@ -165,12 +165,8 @@ void ts_slab_rewind(struct ts_lane *lane, unsigned c)
 	struct ts_class_words *words = &lane->stat->cls[c];
 	struct ts_bin *bin = &lane->bin[c];
 	uint32_t first = lane->first_slab[c];
-	uint64_t allocs = ts_a64_load_rlx(&words->allocs);
 
-	/* All freed one by one: stack and bits are right as they are. */
-	if (allocs == ts_a64_load_rlx(&words->frees) && !lane->unlisted)
-		return;
-	ts_a64_store_rel(&words->frees, allocs); /* ORD-18 */
+	ts_a64_store_rel(&words->frees, ts_a64_load_rlx(&words->allocs)); /* ORD-18 */
 	/* Nothing was freed one by one, and the first slab was enough: its bits never changed. */
 	if (!bin->top && !lane->unlisted && lane->slab[c] == first) {
 		ts_a64_store_rlx(&bin->bump, (uintptr_t)ts_range_address(unit_granule(first)));
