@@ -111,12 +111,24 @@ static bool find_module(struct reader *r, const struct ts_place_view *place, con
 	return false;
 }
 
-/* The function as the source has it: one that was inlined has no symbol of its own. NULL if unknown. */
-static const char *source_function(Dwfl_Module *module, GElf_Addr address)
+/* The compilation unit of an address; also where the compiler (clang) writes no table of addresses. */
+static Dwarf_Die *unit_at(Dwfl_Module *module, GElf_Addr address, Dwarf_Addr *bias)
 {
-	Dwarf_Addr bias = 0;
-	Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias), *scopes = NULL;
-	int count = unit ? dwarf_getscopes(unit, address - bias, &scopes) : 0;
+	Dwarf_Die *unit = dwfl_module_addrdie(module, address, bias);
+
+	if (unit)
+		return unit;
+	while ((unit = dwfl_module_nextcu(module, unit, bias)))
+		if (dwarf_haspc(unit, address - *bias) > 0)
+			return unit;
+	return NULL;
+}
+
+/* The function as the source has it: one that was inlined has no symbol of its own. NULL if unknown. */
+static const char *source_function(Dwarf_Die *unit, Dwarf_Addr address)
+{
+	Dwarf_Die *scopes = NULL;
+	int count = unit ? dwarf_getscopes(unit, address, &scopes) : 0;
 	const char *name = NULL;
 
 	for (int i = 0; i < count && !name; i++)
@@ -131,18 +143,20 @@ static void resolve(struct reader *r, struct ts_place_view *place)
 {
 	/* The return address is behind the call; the call itself is one byte before it at the latest. */
 	GElf_Addr address = r->bias + place->offset - 1;
-	const char *function = source_function(r->module, address);
-	Dwfl_Line *line = dwfl_module_getsrc(r->module, address);
+	Dwarf_Addr bias = 0;
+	Dwarf_Die *unit = unit_at(r->module, address, &bias);
+	const char *function = source_function(unit, address - bias);
+	Dwarf_Line *line = unit ? dwarf_getsrc_die(unit, address - bias) : NULL;
 	const char *file = NULL;
 	int number = 0;
 
 	if (!function)
 		function = dwfl_module_addrname(r->module, address);
 	if (line)
-		file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
+		file = dwarf_linesrc(line, NULL, NULL);
 	if (function)
 		snprintf(place->function, sizeof(place->function), "%s", function);
-	if (file) {
+	if (file && dwarf_lineno(line, &number) == 0) {
 		snprintf(place->file, sizeof(place->file), "%s", file);
 		place->line = number > 0 ? (uint64_t)number : 0;
 	} else {
