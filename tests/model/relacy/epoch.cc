@@ -172,8 +172,34 @@ struct commit_test : rl::test_suite<commit_test, 2> {
 	}
 };
 
+/* The discard in one step comes after everything that was done under a reference that is gone. */
+struct at_once_test : rl::test_suite<at_once_test, 2> {
+	ts_a64 e;
+	rl::var<int> row;
+
+	void before()
+	{
+		ts_a64_store_rlx(&e, ts_ew_make(1, TS_EPOCH_ACTIVE, 3));
+		row($) = 0;
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			if (!ts_ew_discard_at_once(&e, 1))
+				return;
+			row($) = 2;
+			ts_ew_finish(&e, 1);
+		} else {
+			row($) = 1;
+			RL_ASSERT(!ts_ew_drop(&e, 1));
+		}
+	}
+};
+
 void run_epoch(void)
 {
+	run<at_once_test>("at-once", 0, 0);
 	run<link_close_test>("link-close", 0, 0);
 	run<link_discard_test>("link-discard", 0, 0);
 	run<link_roll_back_test>("link-roll-back", 0, 0);
