@@ -34,16 +34,6 @@ static struct ts_epoch *row_at(uint32_t slot)
 	return ts_table_at(&ts_epochs, slot);
 }
 
-struct ts_epoch *ts_epoch_find(uint64_t id)
-{
-	uint32_t slot = ts_epoch_slot(id);
-
-	if (slot < TS_EPOCH_SLOTS_RESERVED || slot >= ts_a32_load_acq(&ts_epochs.count)) /* ORD-20 */
-		return NULL;
-	/* ORD-22 acquire: pairs with the store of id in open; the row is complete behind it. */
-	return ts_a64_load_acq(&row_at(slot)->id) == id ? row_at(slot) : NULL;
-}
-
 /* Meta lock held. */
 static int64_t new_slot(void)
 {

@@ -56,7 +56,16 @@ static inline uint64_t ts_epoch_era(uint64_t id)
 }
 
 /* The row of an epoch that is not over yet, or NULL. Checked again where it matters: ts_ew_ref, CAS. */
-struct ts_epoch *ts_epoch_find(uint64_t id);
+static inline struct ts_epoch *ts_epoch_find(uint64_t id)
+{
+	uint32_t slot = ts_epoch_slot(id);
+	struct ts_epoch *epoch = ts_table_at(&ts_epochs, slot);
+
+	if (slot < TS_EPOCH_SLOTS_RESERVED || slot >= ts_a32_load_acq(&ts_epochs.count)) /* ORD-20 */
+		return NULL;
+	/* ORD-22 acquire: pairs with the store of id in open; the row is complete behind it. */
+	return ts_a64_load_acq(&epoch->id) == id ? epoch : NULL;
+}
 
 /*
  * Open an epoch. 0, -EAGAIN, -ENOMEM. `ring_entry`: index + 1, or 0. Its era is above that of the slot's

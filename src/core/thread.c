@@ -121,7 +121,7 @@ static struct ts_thread *take_record(void)
 	return thread;
 }
 
-struct ts_thread *ts_thread_self(void)
+struct ts_thread *ts_thread_make(void)
 {
 	struct ts_thread *thread = ts_tls.self;
 
@@ -294,16 +294,6 @@ bool ts_thread_hold_default(struct ts_thread *thread)
 	if (!thread->depth)
 		ts_tls.lane = lane;
 	return true;
-}
-
-struct ts_lane *ts_thread_known_lane(const struct ts_thread *thread, uint64_t epoch_id, unsigned flags)
-{
-	uint32_t slot = ts_epoch_slot(epoch_id);
-	struct ts_lane **page = (flags & TS_LANE_HANDLES ?
-					 thread->handle_directory :
-					 thread->directory)[slot / TS_DIRECTORY_SPAN];
-
-	return page ? page[slot % TS_DIRECTORY_SPAN] : NULL;
 }
 
 void ts_thread_know_lane(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane)

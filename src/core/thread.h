@@ -54,14 +54,30 @@ extern __thread struct ts_tls ts_tls __attribute__((tls_model("initial-exec"), v
 extern TS_HIDDEN struct ts_table ts_threads;
 
 /* The calling thread's record, made on first use; NULL if there is no memory for one, or no key. */
-struct ts_thread *ts_thread_self(void);
+struct ts_thread *ts_thread_make(void);
+
+static inline struct ts_thread *ts_thread_self(void)
+{
+	struct ts_thread *thread = ts_tls.self;
+
+	return __builtin_expect(thread != NULL, 1) ? thread : ts_thread_make();
+}
 
 /* Outside any scope: hold the default epoch's lane. False with errno set. */
 bool ts_thread_hold_default(struct ts_thread *thread);
 
-/* Where the thread last found its lane of an epoch slot. */
-struct ts_lane *ts_thread_known_lane(const struct ts_thread *thread, uint64_t epoch_id,
-				     unsigned flags);
+/* Where the thread last found its lane of an epoch slot; of the kind that `flags` names. */
+static inline struct ts_lane *ts_thread_known_lane(const struct ts_thread *thread,
+						   uint64_t epoch_id, unsigned flags)
+{
+	struct ts_lane **const *directory = flags & TS_LANE_HANDLES ? thread->handle_directory :
+								      thread->directory;
+	uint32_t slot = (uint32_t)(epoch_id & 0xffff);
+	struct ts_lane **page = directory[slot / TS_DIRECTORY_SPAN];
+
+	return page ? page[slot % TS_DIRECTORY_SPAN] : NULL;
+}
+
 void ts_thread_know_lane(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane);
 
 /* Room for one more scope. False = no memory. */
