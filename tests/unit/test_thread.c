@@ -497,6 +497,8 @@ static void stopped_for_seconds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* Forks, so it comes before this process has used the library: fork has its own tests. */
+		cmocka_unit_test(stopped_for_seconds),
 		cmocka_unit_test(batches_from_many_threads),
 		cmocka_unit_test(producer_to_consumer),
 		cmocka_unit_test(ten_thousand_slabs),
@@ -504,7 +506,6 @@ int main(void)
 		cmocka_unit_test(short_threads),
 		cmocka_unit_test(destructors_that_allocate),
 		cmocka_unit_test(close_in_the_middle),
-		cmocka_unit_test(stopped_for_seconds),
 	};
 
 	return cmocka_run_group_tests_name("thread", tests, NULL, NULL);
