@@ -502,6 +502,7 @@ static bool seize(struct ts_lane *lane, uint64_t tag)
 
 		switch (ts_lw_take(&lane->w, tag, TS_LW_DISC)) {
 		case TS_LW_BUSY:
+		case TS_LW_WAIT: /* another discard has it, at once or to step back */
 			break;
 		default:
 			return true; /* taken, or dead */

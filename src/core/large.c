@@ -55,6 +55,9 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 	for (uint32_t i = 0; i < chunks; i++)
 		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state,
 				 i ? TS_CHUNK_LARGE_TAIL : TS_CHUNK_LARGE);
+	/* The unit's other nodes have no slot; units without a header need nothing. */
+	for (unsigned n = 1; n < TS_UNIT_NODES; n++)
+		ts_a64_store_rlx(&ts_range.nodes[(t >> 6) + n].local, UINT64_MAX);
 	ts_node_open(&ts_range.nodes[t >> 6], ~(uint64_t)1);
 }
 
