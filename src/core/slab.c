@@ -127,6 +127,16 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
+/* All slots of the slab as never handed out; its bits must say so already, or be about to. */
+static void carve_from_start(struct ts_bin *bin, unsigned c, uint32_t slab)
+{
+	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
+
+	ts_a64_store_rlx(&bin->bump, start);
+	/* ORD-24 release, and for each local word: the copy that a fork makes has them in this order. */
+	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+}
+
 /*
  * [bump, end) before the bits: what looks live and was never handed out is always inside it. In between
  * the two may be of different slabs, which whoever looks from outside takes for "none" (see slab.h).
@@ -135,14 +145,11 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	unsigned nodes = ts_sizeclasses[c].slab_units * TS_UNIT_NODES;
-	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
 
 	lane->slab[c] = slab;
-	ts_a64_store_rlx(&bin->bump, start);
-	/* ORD-24 release, each: the copy that a fork makes has them in this order. */
-	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+	carve_from_start(bin, c, slab);
 	for (unsigned n = 0; n < nodes; n++)
-		ts_a64_store_rel(&ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES + n].local,
+		ts_a64_store_rel(&ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES + n].local, /* ORD-24 */
 				 ts_sizeclass_template[c][n]);
 }
 
@@ -169,7 +176,7 @@ void ts_slab_rewind(struct ts_lane *lane, unsigned c)
 	ts_a64_store_rel(&words->frees, ts_a64_load_rlx(&words->allocs)); /* ORD-18 */
 	/* Nothing was freed one by one, and the first slab was enough: its bits never changed. */
 	if (!bin->top && !lane->unlisted && lane->slab[c] == first) {
-		ts_a64_store_rlx(&bin->bump, (uintptr_t)ts_range_address(unit_granule(first)));
+		carve_from_start(bin, c, first);
 		return;
 	}
 	ts_stack_clear(lane, bin, c);
