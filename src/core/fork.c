@@ -17,19 +17,19 @@ static struct ts_thread *survivor; /* the thread that forked; the only one of th
 
 static void before_fork(void)
 {
-	pthread_mutex_lock(&ts_lock_meta);
-	pthread_mutex_lock(&ts_lock_pool);
+	ts_lock(&ts_lock_meta);
+	ts_lock(&ts_lock_pool);
 }
 
-static void in_parent(void)
+static void after_fork(void)
 {
-	pthread_mutex_unlock(&ts_lock_pool);
-	pthread_mutex_unlock(&ts_lock_meta);
+	ts_unlock(&ts_lock_pool);
+	ts_unlock(&ts_lock_meta);
 }
 
 static void in_child(void)
 {
-	ts_lock_reset();
+	after_fork();
 	survivor = ts_tls.self;
 	/* No fast path until the state is rebuilt: the slow one finds the lane again. */
 	ts_tls.lane = &ts_lane_none;
@@ -38,7 +38,7 @@ static void in_child(void)
 
 int ts_fork_start(void)
 {
-	return pthread_atfork(before_fork, in_parent, in_child);
+	return pthread_atfork(before_fork, after_fork, in_child);
 }
 
 void ts_fork_register(void (*child_recovered)(void))

@@ -3,31 +3,31 @@
 
 #include "process.h"
 
-pthread_mutex_t ts_lock_pool = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-pthread_mutex_t ts_lock_meta = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+struct ts_mutex ts_lock_pool = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+struct ts_mutex ts_lock_meta = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
-void ts_lock(pthread_mutex_t *lock)
+void ts_lock(struct ts_mutex *lock)
 {
-	if (!pthread_mutex_trylock(lock)) {
-		ts_count(lock_fast, 1);
+	uint64_t self = (uint64_t)pthread_self();
+
+	if (ts_a64_load_rlx(&lock->owner) == self) {
+		lock->depth++;
 		return;
 	}
-	ts_count(lock_contended, 1);
-	pthread_mutex_lock(lock);
+	if (!pthread_mutex_trylock(&lock->mutex)) {
+		ts_count(lock_fast, 1);
+	} else {
+		ts_count(lock_contended, 1);
+		pthread_mutex_lock(&lock->mutex);
+	}
+	ts_a64_store_rlx(&lock->owner, self);
+	lock->depth = 1;
 }
 
-void ts_unlock(pthread_mutex_t *lock)
+void ts_unlock(struct ts_mutex *lock)
 {
-	pthread_mutex_unlock(lock);
-}
-
-void ts_lock_reset(void)
-{
-	pthread_mutexattr_t recursive;
-
-	pthread_mutexattr_init(&recursive);
-	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&ts_lock_pool, &recursive);
-	pthread_mutex_init(&ts_lock_meta, &recursive);
-	pthread_mutexattr_destroy(&recursive);
+	if (--lock->depth)
+		return;
+	ts_a64_store_rlx(&lock->owner, 0);
+	pthread_mutex_unlock(&lock->mutex);
 }

@@ -3,7 +3,8 @@
  * lock.h: the two locks of the library, both off the hot paths.
  *   ts_lock_pool   free chunks and the committed end of the range
  *   ts_lock_meta   tables that only grow: lanes, threads, epoch slots, labels, sites, heaps, blocks
- * Order: meta before pool. fork takes both. The thread that forks may take them again meanwhile.
+ * Order: meta before pool. fork takes both; the thread that forks may take them again meanwhile, and
+ * gives them up in the child as in the parent, which a plain mutex allows.
  */
 #ifndef TS_CORE_LOCK_H
 #define TS_CORE_LOCK_H
@@ -12,12 +13,17 @@
 
 #include "arch.h"
 
-extern TS_HIDDEN pthread_mutex_t ts_lock_pool;
-extern TS_HIDDEN pthread_mutex_t ts_lock_meta;
+struct ts_mutex {
+	pthread_mutex_t mutex;
+	ts_a64 owner;   /* pthread_self() of the thread inside; only ever compared with one's own */
+	unsigned depth; /* the owner's */
+};
 
-void ts_lock(pthread_mutex_t *lock);
-void ts_unlock(pthread_mutex_t *lock);
-/* In the child of fork: both locks as new. */
-void ts_lock_reset(void);
+extern TS_HIDDEN struct ts_mutex ts_lock_pool;
+extern TS_HIDDEN struct ts_mutex ts_lock_meta;
+
+/* May be taken again by the thread that has it. */
+void ts_lock(struct ts_mutex *lock);
+void ts_unlock(struct ts_mutex *lock);
 
 #endif

@@ -27,7 +27,7 @@ static const struct {
 	[NODES] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node), 0 },
 	[HEADERS] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64), 3 * 4096 + 5 * 64 },
 	[LINKS] = { TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 13 * 4096 + 19 * 64 },
-	[CHAIN] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(uint32_t), 19 * 4096 + 29 * 64 },
+	[CHAIN] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 19 * 4096 + 29 * 64 },
 	[CHUNKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk), 29 * 4096 + 37 * 64 },
 };
 
@@ -105,7 +105,7 @@ int ts_range_start(void)
 		(uintptr_t)ts_range.nodes -
 		((uintptr_t)ts_range.base >> TS_NODE_SHIFT) * sizeof(struct ts_node);
 	ts_range.links = (ts_a32 *)array_start[LINKS];
-	ts_range.chain = (uint32_t *)array_start[CHAIN];
+	ts_range.chain = (ts_a32 *)array_start[CHAIN];
 	ts_range.chunks = (struct ts_chunk *)array_start[CHUNKS];
 	ts_range.chunk_count = bytes >> TS_CHUNK_SHIFT;
 	ts_a64_store_rlx(&ts_process()->range_bytes, bytes);

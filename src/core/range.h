@@ -62,7 +62,7 @@ struct ts_range {
 	struct ts_node *nodes;
 	ts_a64 *headers;
 	ts_a32 *links;
-	uint32_t *chain;
+	ts_a32 *chain;
 	struct ts_chunk *chunks;
 	uint64_t chunk_count;
 	/* nodes less what `base` adds to their index: found from an address without `base` */

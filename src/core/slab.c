@@ -100,7 +100,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)first * TS_UNIT_NODES];
 
 	for (uint32_t u = first; u < first + units; u++) {
-		ts_range.chain[u] = u == first ? 0 : INSIDE | (u - first);
+		ts_a32_store_rlx(&ts_range.chain[u], u == first ? 0 : INSIDE | (u - first));
 		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 	}
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
@@ -119,7 +119,7 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	ts_range.chunks[chunk].units_used += (uint8_t)units;
 	open_units(lane, c, first);
 	if (lane->slab[c])
-		ts_range.chain[lane->slab[c]] = first;
+		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], first);
 	else
 		lane->first_slab[c] = first;
 	lane->classes |= (uint64_t)1 << c;
@@ -181,7 +181,7 @@ void ts_slab_rewind(struct ts_lane *lane, unsigned c)
 	}
 	ts_stack_clear(lane, bin, c);
 	for (uint32_t slab = first; slab != lane->slab[c];) {
-		slab = ts_range.chain[slab];
+		slab = ts_a32_load_rlx(&ts_range.chain[slab]);
 		kill_slab(c, slab);
 	}
 	ts_slab_carve(lane, c, first);
@@ -373,7 +373,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 	bool carve_next = false; /* it went, and nothing before it stayed */
 
 	for (uint32_t slab = lane->first_slab[c], next; slab; slab = next) {
-		next = ts_range.chain[slab];
+		next = ts_a32_load_rlx(&ts_range.chain[slab]);
 		if (slab_marked(slab)) {
 			if (slab == carving) {
 				lane->slab[c] = kept;
@@ -382,7 +382,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 			}
 		} else {
 			if (kept)
-				ts_range.chain[kept] = slab;
+				ts_a32_store_rlx(&ts_range.chain[kept], slab);
 			else
 				lane->first_slab[c] = slab;
 			kept = slab;
@@ -394,7 +394,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 		reached |= slab == carving;
 	}
 	if (kept) {
-		ts_range.chain[kept] = 0;
+		ts_a32_store_rlx(&ts_range.chain[kept], 0);
 	} else {
 		lane->first_slab[c] = lane->slab[c] = 0;
 		lane->classes &= ~((uint64_t)1 << c);
@@ -435,7 +435,7 @@ static bool slab_whole(struct ts_lane *lane, uint32_t unit, uint32_t end)
 	unsigned units;
 
 	if (!bin || bin < lane->bin || bin >= lane->bin + TS_CLASS_COUNT ||
-	    (ts_range.chain[unit] & INSIDE))
+	    (ts_a32_load_rlx(&ts_range.chain[unit]) & INSIDE))
 		return false;
 	units = ts_sizeclasses[ts_lane_class(lane, bin)].slab_units;
 	for (uint32_t u = unit; u < unit + units; u++)
@@ -474,10 +474,10 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n,
 				   ts_sizeclass_template[c][n]);
-	ts_range.chain[first] = 0;
+	ts_a32_store_rlx(&ts_range.chain[first], 0);
 	if (!lane->settled) {
 		if (lane->slab[c])
-			ts_range.chain[lane->slab[c]] = first;
+			ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], first);
 		else
 			lane->first_slab[c] = first;
 		lane->slab[c] = first;
@@ -540,7 +540,7 @@ void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
 
 uint32_t ts_slab_first_unit(uint32_t unit)
 {
-	uint32_t link = ts_range.chain[unit];
+	uint32_t link = ts_a32_load_rlx(&ts_range.chain[unit]);
 
 	return link & INSIDE ? unit - (link & ~INSIDE) : unit;
 }
