@@ -470,8 +470,41 @@ void ts_epoch_close_lanes(struct ts_epoch *epoch)
 	ts_epoch_drop(epoch, 1);
 }
 
+static bool nothing_live(struct ts_lane *lane)
+{
+	ts_lane_drain(lane);
+	return ts_lane_all_freed(lane);
+}
+
+/*
+ * The common end of an epoch: one lane, nobody inside, nobody else looking. `if_empty` asks that nothing
+ * be live in it, which makes a close and a discard the same. False: nothing was changed.
+ */
+static bool end_at_once(struct ts_epoch *epoch, uint64_t id, bool if_empty)
+{
+	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire */
+	struct ts_lane *lane = link ? ts_lane_at((uint32_t)link - 1) : NULL;
+
+	if (!lane || ts_a64_load_rlx(&lane->epoch_id) != id || (lane->flags & TS_LANE_HANDLES) ||
+	    ts_lw_take(&lane->w, ts_lw_tag(ts_epoch_era(id)), TS_LW_DISC) != TS_LW_TAKEN)
+		return false;
+	if (ts_a64_load_rlx(&lane->epoch_id) != id || (if_empty && !nothing_live(lane)) ||
+	    !ts_ew_discard_at_once(&epoch->e, ts_epoch_era(id))) {
+		ts_lane_release(lane);
+		return false;
+	}
+	/* The lane rests with DISC instead of DEAD: nothing but the next binding takes it either way. */
+	ts_lane_discard(lane);
+	finish(epoch);
+	return true;
+}
+
 int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 {
+	if (end_at_once(epoch, id, true)) {
+		COUNT(epochs_closed);
+		return 0;
+	}
 	switch (ts_ew_begin_close(&epoch->e, ts_epoch_era(id))) {
 	case TS_EPOCH_ACTIVE:
 		ts_epoch_close_lanes(epoch);
@@ -559,33 +592,13 @@ static void discard_lanes(struct ts_epoch *epoch, uint64_t lanes)
 		ts_epoch_drop(epoch, 1);
 }
 
-/* The common case: one lane, nobody inside, nobody else looking. False: nothing was changed. */
-static bool discard_at_once(struct ts_epoch *epoch, uint64_t id)
-{
-	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire */
-	struct ts_lane *lane = link ? ts_lane_at((uint32_t)link - 1) : NULL;
-
-	if (!lane || ts_a64_load_rlx(&lane->epoch_id) != id || (lane->flags & TS_LANE_HANDLES) ||
-	    ts_lw_take(&lane->w, ts_lw_tag(ts_epoch_era(id)), TS_LW_DISC) != TS_LW_TAKEN)
-		return false;
-	if (ts_a64_load_rlx(&lane->epoch_id) != id ||
-	    !ts_ew_discard_at_once(&epoch->e, ts_epoch_era(id))) {
-		ts_lane_release(lane);
-		return false;
-	}
-	/* The lane rests with DISC instead of DEAD: nothing but the next binding takes it either way. */
-	ts_lane_discard(lane);
-	finish(epoch);
-	return true;
-}
-
 int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 {
 	uint64_t tag = ts_lw_tag(ts_epoch_era(id));
 	uint64_t lanes = 0;
 	uint64_t link;
 
-	if (discard_at_once(epoch, id)) {
+	if (end_at_once(epoch, id, false)) {
 		COUNT(epochs_discarded);
 		return 0;
 	}
