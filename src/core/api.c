@@ -208,6 +208,19 @@ static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
 	return bin;
 }
 
+/*
+ * A slot that was handed out and is not free, as far as a look can tell. ORD-9: who got the pointer by
+ * release and acquire sees its bits clear. ORD-24 acquire: a bit of a slab that is being carved is seen
+ * with the mark that says so.
+ */
+static bool looks_live(const struct ts_bin *bin, uint64_t t)
+{
+	const struct ts_node *node = &ts_range.nodes[t >> 6];
+	uint64_t bits = ts_a64_load_acq(&node->local) | ts_a64_load_rlx(&node->remote); /* ORD-24 */
+
+	return !(bits >> (t & 63) & 1) && ts_slab_handed_out(bin, t);
+}
+
 /* -- free --------------------------------------------------------------------------------------- */
 
 static bool refuse_foreign(const void *ptr)
@@ -260,8 +273,7 @@ static bool free_slow(void *ptr)
 {
 	struct ts_bin *bin;
 	struct ts_lane *lane;
-	struct ts_node *node;
-	uint64_t t, bit;
+	uint64_t t;
 
 	if (!ptr)
 		return true;
@@ -272,12 +284,9 @@ static bool free_slow(void *ptr)
 	lane = ts_lane_of_bin(bin);
 	if (held_by_self(lane))
 		return ts_lane_free(lane, bin, t);
-	node = &ts_range.nodes[t >> 6];
-	bit = (uint64_t)1 << (t & 63);
-	/* ORD-9 relaxed: who got the pointer by release and acquire sees its bit clear. */
-	if ((ts_a64_load_rlx(&node->local) & bit) || !ts_slab_handed_out(bin, t))
+	if (!looks_live(bin, t))
 		return ts_lane_refuse(lane, t);
-	return ts_lane_free_remote(lane, t, bit, 0) || ts_lane_refuse(lane, t);
+	return ts_lane_free_remote(lane, t, (uint64_t)1 << (t & 63), 0) || ts_lane_refuse(lane, t);
 }
 
 /* True if done. The fast path: slot of the innermost scope's lane, stack block not full. */
@@ -342,10 +351,7 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 		uint64_t next = ts_range_granule(ptrs[n]);
 		uint64_t bit = (uint64_t)1 << (next & 63);
 
-		if (next >> 6 != t >> 6 || (mask & bit) || !ts_slab_handed_out(bin, next) ||
-		    ((ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) | /* ORD-9 */
-		      ts_a64_load_rlx(&ts_range.nodes[t >> 6].remote)) &
-		     bit))
+		if (next >> 6 != t >> 6 || (mask & bit) || !looks_live(bin, next))
 			break;
 		mask |= bit;
 	}
@@ -393,13 +399,7 @@ static struct ts_bin *live_bin(const void *ptr, uint64_t *t)
 	if (*t >= ts_a64_load_rlx(&ts_range.granules))
 		return NULL;
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
-	if (!bin || !ts_slab_handed_out(bin, *t) ||
-	    ((ts_a64_load_rlx(&ts_range.nodes[*t >> 6].local) | /* ORD-9 */
-	      ts_a64_load_rlx(&ts_range.nodes[*t >> 6].remote)) >>
-		     (*t & 63) &
-	     1))
-		return NULL;
-	return bin;
+	return bin && looks_live(bin, *t) ? bin : NULL;
 }
 
 size_t tslab_usable_size(const void *ptr)

@@ -108,7 +108,7 @@ static uint64_t waiting_slots(const struct ts_lane *lane, unsigned c)
 {
 	uint64_t slots = 0;
 
-	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_a32_load_rlx(&ts_range.chain[slab]));)
+	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_slab_next(slab));)
 		slots += ts_sizeclasses[c].slab_slots;
 	return slots;
 }

@@ -175,7 +175,7 @@ static bool refill(struct ts_lane *lane, unsigned c)
 	}
 	if (ts_stack_below(lane, bin, c))
 		return true;
-	next = lane->slab[c] ? ts_a32_load_rlx(&ts_range.chain[lane->slab[c]]) : 0;
+	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
 	if (!next)
 		next = ts_slab_new(lane, c);
 	if (!next)

@@ -10,9 +10,6 @@
 #include "stack.h"
 #include "thread.h"
 
-/* chain[] of a unit that is not a slab's first: how far it is from the first. */
-#define INSIDE 0x80000000u
-
 static uint64_t unit_granule(uint32_t unit)
 {
 	return (uint64_t)unit * TS_UNIT_GRANULES;
@@ -93,6 +90,13 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned units)
 
 /* -- slabs -------------------------------------------------------------------------------------- */
 
+static void set_next(uint32_t slab, uint32_t next)
+{
+	uint32_t carving = ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_CARVING;
+
+	ts_a32_store_rlx(&ts_range.chain[slab], carving | next);
+}
+
 /* Nothing of the slab can be freed. The order: header first, for a turner (ORD-8) and for recovery. */
 static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 {
@@ -100,7 +104,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)first * TS_UNIT_NODES];
 
 	for (uint32_t u = first; u < first + units; u++) {
-		ts_a32_store_rlx(&ts_range.chain[u], u == first ? 0 : INSIDE | (u - first));
+		ts_a32_store_rlx(&ts_range.chain[u], u == first ? 0 : TS_CHAIN_INSIDE | (u - first));
 		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 	}
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
@@ -119,7 +123,7 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	ts_range.chunks[chunk].units_used += (uint8_t)units;
 	open_units(lane, c, first);
 	if (lane->slab[c])
-		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], first);
+		set_next(lane->slab[c], first);
 	else
 		lane->first_slab[c] = first;
 	lane->classes |= (uint64_t)1 << c;
@@ -132,6 +136,7 @@ static void carve_from_start(struct ts_bin *bin, unsigned c, uint32_t slab)
 {
 	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
 
+	ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_CARVING);
 	ts_a64_store_rlx(&bin->bump, start);
 	/* ORD-24 release, and for each local word: the copy that a fork makes has them in this order. */
 	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
@@ -146,6 +151,8 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 	struct ts_bin *bin = &lane->bin[c];
 	unsigned nodes = ts_sizeclasses[c].slab_units * TS_UNIT_NODES;
 
+	if (lane->slab[c])
+		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], ts_slab_next(lane->slab[c]));
 	lane->slab[c] = slab;
 	carve_from_start(bin, c, slab);
 	for (unsigned n = 0; n < nodes; n++)
@@ -181,7 +188,7 @@ void ts_slab_rewind(struct ts_lane *lane, unsigned c)
 	}
 	ts_stack_clear(lane, bin, c);
 	for (uint32_t slab = first; slab != lane->slab[c];) {
-		slab = ts_a32_load_rlx(&ts_range.chain[slab]);
+		slab = ts_slab_next(slab);
 		kill_slab(c, slab);
 	}
 	ts_slab_carve(lane, c, first);
@@ -232,8 +239,11 @@ static bool uncarved_slots(const struct ts_bin *bin, uint64_t *bump, uint64_t *e
 bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
 {
 	uint64_t address = (uintptr_t)ts_range_address(t);
+	uint32_t first = ts_slab_first_unit((uint32_t)(t >> 9));
 	uint64_t bump, end;
 
+	if (!(ts_a32_load_rlx(&ts_range.chain[first]) & TS_CHAIN_CARVING))
+		return true;
 	return !uncarved_slots(bin, &bump, &end) || address < bump || address >= end;
 }
 
@@ -373,7 +383,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 	bool carve_next = false; /* it went, and nothing before it stayed */
 
 	for (uint32_t slab = lane->first_slab[c], next; slab; slab = next) {
-		next = ts_a32_load_rlx(&ts_range.chain[slab]);
+		next = ts_slab_next(slab);
 		if (slab_marked(slab)) {
 			if (slab == carving) {
 				lane->slab[c] = kept;
@@ -382,7 +392,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 			}
 		} else {
 			if (kept)
-				ts_a32_store_rlx(&ts_range.chain[kept], slab);
+				set_next(kept, slab);
 			else
 				lane->first_slab[c] = slab;
 			kept = slab;
@@ -394,7 +404,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 		reached |= slab == carving;
 	}
 	if (kept) {
-		ts_a32_store_rlx(&ts_range.chain[kept], 0);
+		set_next(kept, 0);
 	} else {
 		lane->first_slab[c] = lane->slab[c] = 0;
 		lane->classes &= ~((uint64_t)1 << c);
@@ -435,7 +445,7 @@ static bool slab_whole(struct ts_lane *lane, uint32_t unit, uint32_t end)
 	unsigned units;
 
 	if (!bin || bin < lane->bin || bin >= lane->bin + TS_CLASS_COUNT ||
-	    (ts_a32_load_rlx(&ts_range.chain[unit]) & INSIDE))
+	    (ts_a32_load_rlx(&ts_range.chain[unit]) & TS_CHAIN_INSIDE))
 		return false;
 	units = ts_sizeclasses[ts_lane_class(lane, bin)].slab_units;
 	for (uint32_t u = unit; u < unit + units; u++)
@@ -477,7 +487,7 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	ts_a32_store_rlx(&ts_range.chain[first], 0);
 	if (!lane->settled) {
 		if (lane->slab[c])
-			ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], first);
+			set_next(lane->slab[c], first);
 		else
 			lane->first_slab[c] = first;
 		lane->slab[c] = first;
@@ -537,13 +547,6 @@ void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
 }
 
 /* -- looks without ownership -------------------------------------------------------------------- */
-
-uint32_t ts_slab_first_unit(uint32_t unit)
-{
-	uint32_t link = ts_a32_load_rlx(&ts_range.chain[unit]);
-
-	return link & INSIDE ? unit - (link & ~INSIDE) : unit;
-}
 
 bool ts_slab_is_slot_start(uint64_t t)
 {

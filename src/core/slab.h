@@ -5,6 +5,27 @@
 
 #include "lane.h"
 
+/*
+ * An entry of chain[]: of a slab's first unit the next slab of the class and lane, and whether the slab is
+ * being carved; of its other units the distance to the first.
+ */
+#define TS_CHAIN_INSIDE 0x80000000u
+#define TS_CHAIN_CARVING 0x40000000u
+#define TS_CHAIN_NEXT 0x3fffffffu
+
+static inline uint32_t ts_slab_next(uint32_t slab)
+{
+	return ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_NEXT;
+}
+
+/* First unit of the slab that unit lies in. */
+static inline uint32_t ts_slab_first_unit(uint32_t unit)
+{
+	uint32_t link = ts_a32_load_rlx(&ts_range.chain[unit]);
+
+	return link & TS_CHAIN_INSIDE ? unit - (link & TS_CHAIN_NEXT) : unit;
+}
+
 /* A fresh slab of class c at the end of the class's chain: its first unit, or 0 with errno ENOMEM. */
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 /* Bump from here on. */
@@ -35,13 +56,11 @@ void ts_slab_wipe_remote(uint32_t chunk);
 /* Bit = granule of a node of the bin that is not among the slots never handed out. */
 uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node);
 /*
- * Not among the slots never handed out? A look without ownership: `bump` and `end` may be of different
- * slabs; then the slab of neither is being carved any more.
+ * Not among the slots never handed out? A look without ownership, after one at the local bit with acquire
+ * (ORD-24). Touches the owner's bin only for slabs that are being carved: its line is the owner's hottest.
  */
 bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t);
 /* Does a slot start at t, live or not? A look without ownership. */
 bool ts_slab_is_slot_start(uint64_t t);
-/* First unit of the slab that unit lies in. */
-uint32_t ts_slab_first_unit(uint32_t unit);
 
 #endif
