@@ -14,6 +14,8 @@
 #define RANGE_MAX_BYTES ((uint64_t)1 << 40)
 /* Segments whose metadata is committed at once. */
 #define METADATA_STEP_SEGMENTS 16
+/* A table that cannot have as many has none, and tries again. */
+#define TABLE_MIN_RECORDS 1024
 
 struct ts_range ts_range;
 
@@ -147,19 +149,27 @@ int ts_range_commit(uint64_t end_chunk)
 	return 0;
 }
 
+/* Under a limit of address space the table is made for fewer records. */
+static bool reserve_table(struct ts_table *table)
+{
+	for (; table->max >= TABLE_MIN_RECORDS; table->max /= 2) {
+		table->records = ts_os_reserve((size_t)table->max * table->bytes, 65536);
+		if (table->records)
+			return true;
+	}
+	table->max = TABLE_MIN_RECORDS;
+	return false;
+}
+
 int64_t ts_table_grow(struct ts_table *table)
 {
 	uint32_t count = ts_a32_load_rlx(&table->count);
 	size_t end_bytes = (size_t)(count + 1) * table->bytes;
-	size_t max_bytes = (size_t)table->max * table->bytes;
+	size_t max_bytes;
 
-	if (count == table->max)
+	if (count == table->max || (!table->records && !reserve_table(table)))
 		return -1;
-	if (!table->records) {
-		table->records = ts_os_reserve(max_bytes, 65536);
-		if (!table->records)
-			return -1;
-	}
+	max_bytes = (size_t)table->max * table->bytes;
 	if (end_bytes > table->committed_bytes) {
 		size_t more = max_bytes - table->committed_bytes;
 
