@@ -86,7 +86,8 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 		ts_tls.lane = ts_thread_lane(ts_tls.self);
 	lane = ts_tls.lane;
 	if (lane != &ts_lane_none)
-		return gated(lane) ? fail_closing(lane->epoch, 0) : alloc_in_lane(lane, bytes, align);
+		return gated(lane) ? fail_closing(ts_lane_epoch(lane), 0) :
+				     alloc_in_lane(lane, bytes, align);
 	thread = ts_thread_self();
 	if (!thread && !ts_start()) {
 		ts_count(fail_mapping, 1);
@@ -239,7 +240,8 @@ static bool refuse_wild(const void *ptr)
 
 	ts_count(refused_wild, 1);
 	ts_refused(.what = "free of a pointer that is no object's start",
-		   .epoch = bin ? ts_lane_of_bin(bin)->epoch : NULL, .address = (uintptr_t)ptr);
+		   .epoch = bin ? ts_lane_epoch(ts_lane_of_bin(bin)) : NULL,
+		   .address = (uintptr_t)ptr);
 	return false;
 }
 
@@ -257,7 +259,7 @@ static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
 		return NULL;
 	}
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
-	if (!bin || (ts_lane_of_bin(bin)->flags & TS_LANE_HANDLES)) {
+	if (!bin || (ts_lane_flags(ts_lane_of_bin(bin)) & TS_LANE_HANDLES)) {
 		refuse_wild(ptr);
 		return NULL;
 	}
@@ -345,7 +347,7 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 		return 0;
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	lane = bin ? ts_lane_of_bin(bin) : NULL;
-	if (!lane || (lane->flags & TS_LANE_HANDLES) || held_by_self(lane))
+	if (!lane || (ts_lane_flags(lane) & TS_LANE_HANDLES) || held_by_self(lane))
 		return 0;
 	for (; n < count; n++) {
 		uint64_t next = ts_range_granule(ptrs[n]);
@@ -478,18 +480,18 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 		return -EINVAL;
 	bin = owner_bin(ptr, &t);
 	lane = bin ? ts_lane_of_bin(bin) : NULL;
-	epoch = lane ? lane->epoch : NULL;
+	epoch = lane ? ts_lane_epoch(lane) : NULL;
 	if (!epoch)
 		return -ENOENT;
 	info->epoch = ts_a64_load_rlx(&lane->epoch_id);
 	info->epoch_age_ns = ts_epoch_age_ns(epoch);
-	info->heap = lane->heap;
+	info->heap = ts_lane_heap(lane);
 	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);
 	info->object_bytes = slot_bytes(bin, t);
 	info->object = ts_range_address(t);
 	info->live = live_bin(info->object, &start) != NULL;
 	ts_epoch_label(epoch, info->label);
-	memcpy(info->heap_name, lane->heap->name, sizeof(info->heap_name));
+	memcpy(info->heap_name, ts_lane_heap(lane)->name, sizeof(info->heap_name));
 	return 0;
 }
 
@@ -516,7 +518,7 @@ static struct ts_epoch *user_epoch(uint64_t id, int *error)
 
 	ts_fork_check();
 	epoch = ts_epoch_find(id);
-	*error = !epoch ? -ESTALE : epoch->is_default ? -EPERM : 0;
+	*error = !epoch ? -ESTALE : ts_a64_load_rlx(&epoch->stat->kind) ? -EPERM : 0;
 	if (!*error)
 		return epoch;
 	ts_count(refused_argument, 1);

@@ -142,7 +142,7 @@ bool ts_check_all(const char **why)
 	for (uint32_t i = 0; i < count; i++) {
 		struct ts_lane *lane = ts_lane_at(i);
 
-		if (!lane->epoch || (ts_a64_load_rlx(&lane->w) & TS_LW_DEAD))
+		if (!ts_lane_epoch(lane) || (ts_a64_load_rlx(&lane->w) & TS_LW_DEAD))
 			continue;
 		if (!ts_check_lane(lane, why))
 			return false;

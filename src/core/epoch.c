@@ -128,11 +128,11 @@ static bool charge_heap(struct tslab_heap *heap, uint64_t bytes)
 
 bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
 {
-	struct ts_epoch *epoch = lane->epoch;
+	struct ts_epoch *epoch = ts_lane_epoch(lane);
 	uint64_t limit = ts_a64_load_rlx(&epoch->limit_bytes);
 
 	if (charge_one(&epoch->charged_bytes, limit, bytes)) {
-		if (charge_heap(lane->heap, bytes)) {
+		if (charge_heap(ts_lane_heap(lane), bytes)) {
 			ts_a64_store_rlx(&epoch->stat->charged_bytes,
 					 ts_a64_load_rlx(&epoch->charged_bytes));
 			return true;
@@ -147,9 +147,9 @@ bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
 
 void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes)
 {
-	struct ts_epoch *epoch = lane->epoch;
+	struct ts_epoch *epoch = ts_lane_epoch(lane);
 
-	ts_a64_add_rlx(&lane->heap->charged_bytes, -bytes);
+	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, -bytes);
 	if (!epoch)
 		return;
 	ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
@@ -207,9 +207,10 @@ void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
 
 uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch)
 {
+	uint64_t since = ts_a64_load_rlx(&epoch->stat->open_since_ns);
 	uint64_t now = ts_os_coarse_ns();
 
-	return now > epoch->open_since_ns ? now - epoch->open_since_ns : 0;
+	return now > since ? now - since : 0;
 }
 
 static void show_open(struct ts_epoch *epoch, uint64_t id)
@@ -302,7 +303,7 @@ static enum take try_lane(struct ts_epoch *epoch, uint64_t id, struct ts_lane *l
 	}
 	/* That was a filter; under HELD the full id is the truth, and the kind: a thread may know the lane
 	 * from an older era of the slot, when it had the other one. */
-	if (ts_a64_load_rlx(&lane->epoch_id) != id || lane->flags != flags) {
+	if (ts_a64_load_rlx(&lane->epoch_id) != id || ts_lane_flags(lane) != flags) {
 		ts_lane_release(lane);
 		return TAKE_OTHER;
 	}
@@ -323,7 +324,7 @@ static enum take walk_lanes(struct ts_epoch *epoch, uint64_t id, uint64_t with, 
 	while (link) {
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
-		if (lane->flags == flags) {
+		if (ts_lane_flags(lane) == flags) {
 			enum take took = try_lane(epoch, id, lane, with, flags);
 
 			*found = lane;
@@ -485,7 +486,8 @@ static bool end_at_once(struct ts_epoch *epoch, uint64_t id, bool if_empty)
 	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire */
 	struct ts_lane *lane = link ? ts_lane_at((uint32_t)link - 1) : NULL;
 
-	if (!lane || ts_a64_load_rlx(&lane->epoch_id) != id || (lane->flags & TS_LANE_HANDLES) ||
+	if (!lane || ts_a64_load_rlx(&lane->epoch_id) != id ||
+	    (ts_lane_flags(lane) & TS_LANE_HANDLES) ||
 	    ts_lw_take(&lane->w, ts_lw_tag(ts_epoch_era(id)), TS_LW_DISC) != TS_LW_TAKEN)
 		return false;
 	if (ts_a64_load_rlx(&lane->epoch_id) != id || (if_empty && !nothing_live(lane)) ||

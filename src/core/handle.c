@@ -120,6 +120,7 @@ int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 	struct ts_epoch *epoch;
 	struct ts_lane *lane;
 	uint32_t generation = 0;
+	uint32_t heap_id;
 	char *p;
 
 	if (!handle || !bytes || bytes > TS_SMALL_MAX_BYTES) {
@@ -137,11 +138,11 @@ int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 		return -ESTALE;
 	}
 	p = alloc_slot(lane, ts_sizeclass_find(bytes), &generation);
+	heap_id = ts_lane_heap(lane)->id;
 	ts_lane_release(lane);
 	if (!p)
 		return -ENOMEM;
-	*handle = make_handle(generation, (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT,
-			      epoch->heap->id);
+	*handle = make_handle(generation, (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT, heap_id);
 	return 0;
 }
 
@@ -150,7 +151,7 @@ static struct ts_lane *handle_lane(uint64_t t)
 	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	struct ts_lane *lane = bin ? ts_lane_of_bin(bin) : NULL;
 
-	return lane && (lane->flags & TS_LANE_HANDLES) ? lane : NULL;
+	return lane && (ts_lane_flags(lane) & TS_LANE_HANDLES) ? lane : NULL;
 }
 
 /* The epoch named is the one whose memory the slot is now, if it is a handle slot still. */
@@ -159,7 +160,7 @@ static int refuse_stale(const struct tslab_heap *heap, uint64_t t)
 	const struct ts_lane *lane = handle_lane(t);
 
 	ts_count(refused_stale_handle, 1);
-	ts_refused(.what = "stale handle", .heap = heap, .epoch = lane ? lane->epoch : NULL,
+	ts_refused(.what = "stale handle", .heap = heap, .epoch = lane ? ts_lane_epoch(lane) : NULL,
 		   .address = (uintptr_t)ts_range_address(t));
 	return -ESTALE;
 }

@@ -179,7 +179,8 @@ static int destroy_epochs(struct tslab_heap *heap)
 	for (uint32_t slot = TS_EPOCH_SLOTS_RESERVED; slot < count; slot++) {
 		struct ts_epoch *epoch = ts_table_at(&ts_epochs, slot);
 		uint64_t id = ts_a64_load_acq(&epoch->id); /* ORD-22 acquire */
-		int error = id && epoch->heap == heap ? ts_epoch_destroy(epoch, id) : 0;
+		bool ours = id && ts_a64_load_rlx(&epoch->stat->heap_id) == heap->id;
+		int error = ours ? ts_epoch_destroy(epoch, id) : 0;
 
 		if (error)
 			return error;
@@ -195,7 +196,7 @@ static bool occupied(struct tslab_heap *heap)
 	for (uint32_t i = 0; i < count; i++) {
 		struct ts_lane *lane = ts_lane_at(i);
 
-		if (lane->heap == heap && ts_a64_load_rlx(&lane->holder))
+		if (ts_lane_heap(lane) == heap && ts_a64_load_rlx(&lane->holder))
 			return true;
 	}
 	return false;

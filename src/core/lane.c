@@ -46,7 +46,7 @@ static struct ts_lane *take_warm(struct ts_thread *thread, struct tslab_heap *he
 	while (*link) {
 		struct ts_lane *lane = ts_lane_at(*link - 1);
 
-		if (lane->heap == heap && lane->flags == flags) {
+		if (ts_lane_heap(lane) == heap && ts_lane_flags(lane) == flags) {
 			*link = lane->next_free;
 			thread->warm_count--;
 			ts_thread_retain(thread, -(int64_t)ts_lane_bytes(lane));
@@ -77,8 +77,8 @@ struct ts_lane *ts_lane_get(struct ts_thread *thread, struct tslab_heap *heap, u
 	}
 	ts_unlock(&ts_lock_meta);
 	if (lane) {
-		lane->flags = (uint8_t)flags;
-		lane->heap = heap;
+		ts_a16_store_rlx(&lane->flags, (uint16_t)flags);
+		ts_a64_store_rlx(&lane->heap, (uintptr_t)heap);
 	}
 	return lane;
 }
@@ -88,7 +88,7 @@ void ts_lane_put(struct ts_thread *thread, struct ts_lane *lane)
 	uint64_t bytes = ts_lane_bytes(lane);
 
 	if (thread && !thread->ending && thread->warm_count < TS_WARM_LANES &&
-	    thread->retained_bytes + bytes <= lane->heap->retain_bytes) {
+	    thread->retained_bytes + bytes <= ts_lane_heap(lane)->retain_bytes) {
 		lane->next_free = thread->warm;
 		thread->warm = lane->index + 1;
 		thread->warm_count++;
@@ -122,7 +122,7 @@ static void show_identity(struct ts_lane *lane, uint64_t epoch_id)
 	ts_a64_store_rel(&stat->w.epoch_id, epoch_id);
 	ts_a64_store_rel(&stat->w.enters_base, ts_a64_load_rlx(&stat->w.enters));
 	ts_a64_store_rel(&stat->w.exits, ts_a64_load_rlx(&stat->w.enters));
-	ts_a64_store_rel(&stat->w.flags, lane->flags); /* ORD-21 */
+	ts_a64_store_rel(&stat->w.flags, ts_lane_flags(lane)); /* ORD-21 */
 	/* ORD-21 release: pairs with the reader's acquire of seq before it believes epoch_id. */
 	ts_a64_store_rel(&stat->head.seq, ts_a64_load_rlx(&stat->head.seq) + 1);
 }
@@ -131,7 +131,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 {
 	uint64_t bytes = ts_lane_bytes(lane);
 
-	lane->epoch = epoch;
+	ts_a64_store_rlx(&lane->epoch, (uintptr_t)epoch);
 	ts_a64_store_rlx(&lane->epoch_id, id);
 	lane->depth = 0;
 	lane->settled = TS_NOT_SETTLED;
@@ -152,7 +152,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 
 void ts_lane_unbind(struct ts_lane *lane)
 {
-	lane->epoch = NULL;
+	ts_a64_store_rlx(&lane->epoch, 0);
 	show_identity(lane, 0);
 }
 
@@ -206,12 +206,13 @@ bool ts_lane_refuse(struct ts_lane *lane, uint64_t t)
 
 	if (start) {
 		ts_count(refused_double, 1);
-		ts_refused(.what = "double free", .heap = lane->heap, .epoch = lane->epoch,
-			   .address = (uintptr_t)ts_range_address(t));
+		ts_refused(.what = "double free", .heap = ts_lane_heap(lane),
+			   .epoch = ts_lane_epoch(lane), .address = (uintptr_t)ts_range_address(t));
 	} else {
 		ts_count(refused_wild, 1);
-		ts_refused(.what = "free of a pointer that is no object's start", .heap = lane->heap,
-			   .epoch = lane->epoch, .address = (uintptr_t)ts_range_address(t));
+		ts_refused(.what = "free of a pointer that is no object's start",
+			   .heap = ts_lane_heap(lane), .epoch = ts_lane_epoch(lane),
+			   .address = (uintptr_t)ts_range_address(t));
 	}
 	return false;
 }
@@ -359,7 +360,7 @@ static void settle(struct ts_lane *lane)
 
 void ts_lane_release(struct ts_lane *lane)
 {
-	struct ts_epoch *epoch = lane->epoch;
+	struct ts_epoch *epoch = ts_lane_epoch(lane);
 
 	for (;;) {
 		bool empty = lane->settled == TS_SETTLED_EMPTY ||
@@ -411,7 +412,7 @@ void ts_lane_discard(struct ts_lane *lane)
 			ts_slab_rewind(lane, c);
 	}
 	lane->unlisted = false;
-	if (lane->flags & TS_LANE_HANDLES)
+	if (ts_lane_flags(lane) & TS_LANE_HANDLES)
 		for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next)
 			ts_slab_outdate_handles(chunk);
 }

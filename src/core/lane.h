@@ -63,12 +63,12 @@ struct ts_lane {
 	uint8_t settled; /* TS_SETTLED_*: only collect and give back follow */
 	uint8_t fate;    /* fork recovery only */
 	bool unlisted;   /* free slots exist that no stack knows */
-	uint8_t flags;   /* TS_LANE_HANDLES */
+	ts_a16 flags;    /* TS_LANE_HANDLES; written at rest */
 	/* const while bound */
 	uint32_t index;
-	ts_a64 epoch_id; /* a filter without HELD, the truth under it */
-	struct ts_epoch *epoch;
-	struct tslab_heap *heap;
+	ts_a64 epoch_id;      /* a filter without HELD, the truth under it */
+	ts_a64 epoch;         /* struct ts_epoch *, 0 at rest; reports look at it from anywhere */
+	ts_a64 heap;          /* struct tslab_heap * */
 	ts_a32 next_in_epoch; /* index + 1 */
 	uint32_t next_free;   /* index + 1: warm list of a thread, or the pool of resting lanes */
 	/* any thread */
@@ -81,6 +81,21 @@ _Static_assert(sizeof(struct ts_lane) == TS_LANE_BYTES, "a lane is found from a 
 extern TS_HIDDEN struct ts_table ts_lanes;
 /* What a thread without a lane points at: every class empty, owns nothing. */
 extern TS_HIDDEN struct ts_lane ts_lane_none;
+
+static inline struct ts_epoch *ts_lane_epoch(const struct ts_lane *lane)
+{
+	return (struct ts_epoch *)ts_a64_load_rlx(&lane->epoch);
+}
+
+static inline struct tslab_heap *ts_lane_heap(const struct ts_lane *lane)
+{
+	return (struct tslab_heap *)ts_a64_load_rlx(&lane->heap);
+}
+
+static inline unsigned ts_lane_flags(const struct ts_lane *lane)
+{
+	return ts_a16_load_rlx(&lane->flags);
+}
 
 static inline struct ts_lane *ts_lane_of_bin(const struct ts_bin *bin)
 {

@@ -105,7 +105,7 @@ void ts_large_release(struct ts_lane *lane, uint64_t t)
 	ts_epoch_uncharge(lane, (uint64_t)chunks << TS_CHUNK_SHIFT);
 	for (uint32_t i = 0; i < chunks; i++)
 		ts_range.chunks[chunk + i].dirty = 1;
-	ts_chunk_put(ts_tls.self, lane->heap->retain_bytes, chunk, chunks, &batch);
+	ts_chunk_put(ts_tls.self, ts_lane_heap(lane)->retain_bytes, chunk, chunks, &batch);
 	ts_chunk_flush(&batch);
 }
 

@@ -125,8 +125,8 @@ static uint32_t keep_large(struct ts_lane *lane, uint32_t chunk)
 	lane->larges = chunk;
 	ts_bump_word(&lane->stat->w.large_bytes, bytes);
 	ts_bump_word(&lane->stat->w.large_allocs, 1);
-	ts_a64_add_rlx(&lane->heap->charged_bytes, bytes);
-	ts_a64_add_rlx(&lane->epoch->charged_bytes, bytes);
+	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, bytes);
+	ts_a64_add_rlx(&ts_lane_epoch(lane)->charged_bytes, bytes);
 	return c->run_chunks;
 }
 
@@ -163,7 +163,7 @@ static void charge_warm(struct ts_lane *lane)
 
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	ts_a64_store_rlx(&lane->stat->w.chunk_bytes, bytes);
-	ts_a64_add_rlx(&lane->heap->charged_bytes, bytes);
+	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, bytes);
 }
 
 /* Nobody is inside but the survivor; closing lanes of others are settled when their close goes on. */
@@ -173,7 +173,7 @@ static void reset_word(struct ts_lane *lane, const struct ts_thread *survivor)
 	bool held = survivor && ts_a64_load_rlx(&lane->holder) == survivor->id;
 
 	ts_a64_store_rlx(&lane->stat->w.epoch_id, ts_a64_load_rlx(&lane->epoch_id));
-	ts_a64_store_rlx(&lane->stat->w.flags, lane->flags);
+	ts_a64_store_rlx(&lane->stat->w.flags, ts_lane_flags(lane));
 	ts_a64_store_rlx(&lane->stat->w.held, held);
 	ts_a64_store_rlx(&lane->stat->w.enters, held ? lane->depth : 0);
 	if (!held)
@@ -199,7 +199,7 @@ static void rebuild_lanes(const struct ts_thread *survivor)
 			continue;
 		ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 		ts_a64_store_rlx(&lane->holder, 0);
-		lane->epoch = NULL;
+		ts_a64_store_rlx(&lane->epoch, 0);
 		ts_lane_rest(lane);
 	}
 }

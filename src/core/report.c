@@ -36,23 +36,27 @@ static bool fatal(void)
 	return policy && !strcmp(policy, "abort");
 }
 
-/* heap, epoch and label, as far as they are known; "-" stands for what is not. */
+/*
+ * heap, epoch and label, as far as they are known; "-" stands for what is not. Read from words that may
+ * change meanwhile: the epoch of a refused free can be over, and its slot open again.
+ */
 static int where(const struct ts_refusal *refusal, char *buf, size_t bytes)
 {
 	const struct ts_epoch *epoch = refusal->epoch;
-	const struct tslab_heap *heap = epoch ? epoch->heap : refusal->heap;
-	char label[32];
+	const struct tslab_heap *heap = refusal->heap;
+	uint64_t id = refusal->epoch_id;
+	char label[32] = "";
 
 	if (epoch) {
+		id = ts_a64_load_rlx(&epoch->id);
+		heap = ts_heap_by_id((uint32_t)ts_a64_load_rlx(&epoch->stat->heap_id));
 		ts_epoch_label(epoch, label);
-		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=\"%s\"", heap->name,
-				epoch->slot, (unsigned long long)epoch->era, label);
 	}
-	if (refusal->epoch_id)
-		return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=-",
-				heap ? heap->name : "-", ts_epoch_slot(refusal->epoch_id),
-				(unsigned long long)ts_epoch_era(refusal->epoch_id));
-	return snprintf(buf, bytes, "heap=%s epoch=- label=-", heap ? heap->name : "-");
+	if (!id)
+		return snprintf(buf, bytes, "heap=%s epoch=- label=-", heap ? heap->name : "-");
+	return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=%s%s%s", heap ? heap->name : "-",
+			ts_epoch_slot(id), (unsigned long long)ts_epoch_era(id), epoch ? "\"" : "-",
+			label, epoch ? "\"" : "");
 }
 
 static void print(const struct ts_refusal *refusal)

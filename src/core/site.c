@@ -96,20 +96,27 @@ static void copy_path(char path[512], const char *name)
 	path[length > 0 ? length : 0] = '\0';
 }
 
+/* Is this the module at its base still? Another may have been loaded there; the program never moves. */
+static bool same_module(uint32_t i, const struct module_search *search)
+{
+	return module_bases[i] == search->base &&
+	       (!*search->name || !strcmp(modules[i]->path, search->name));
+}
+
 /* Meta lock held. Index + 1, or 0. */
 static uint32_t module_index(const struct module_search *search)
 {
 	struct ts_block_module *module;
 	char path[512] = ""; /* all of it is shown */
 
-	if (!search->base && !search->name)
+	if (!search->name)
 		return 0;
-	copy_path(path, search->name);
 	for (uint32_t i = 0; i < module_count; i++)
-		if (module_bases[i] == search->base && !strcmp(modules[i]->path, path))
+		if (same_module(i, search))
 			return i + 1;
 	if (module_count == MODULES_MAX)
 		return 0;
+	copy_path(path, search->name);
 	module = ts_block_get(TS_BLOCK_MODULE, 1);
 	if (search->build_id_bytes <= sizeof(module->build_id)) {
 		memcpy(module->build_id, search->build_id, search->build_id_bytes);

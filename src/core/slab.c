@@ -329,7 +329,7 @@ bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch 
 	ts_slab_outdate_handles(chunk);
 	unlink_chunk(lane, chunk);
 	ts_epoch_uncharge(lane, TS_CHUNK_BYTES);
-	ts_chunk_put(ts_tls.self, lane->heap->retain_bytes, chunk, 1, batch);
+	ts_chunk_put(ts_tls.self, ts_lane_heap(lane)->retain_bytes, chunk, 1, batch);
 	return true;
 }
 
@@ -542,8 +542,8 @@ void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
 	}
 	if (used < TS_CHUNK_UNITS)
 		lane->filling = chunk;
-	ts_a64_add_rlx(&lane->heap->charged_bytes, TS_CHUNK_BYTES);
-	ts_a64_add_rlx(&lane->epoch->charged_bytes, TS_CHUNK_BYTES);
+	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, TS_CHUNK_BYTES);
+	ts_a64_add_rlx(&ts_lane_epoch(lane)->charged_bytes, TS_CHUNK_BYTES);
 }
 
 /* -- looks without ownership -------------------------------------------------------------------- */

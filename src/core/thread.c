@@ -151,7 +151,7 @@ static void abandon_scopes(struct ts_thread *thread)
 	while (thread->depth) {
 		struct ts_scope *scope = &thread->scopes[--thread->depth];
 		struct ts_lane *lane = scope->lane;
-		struct ts_epoch *epoch = lane->epoch;
+		struct ts_epoch *epoch = ts_lane_epoch(lane);
 
 		ts_count(scopes_abandoned, 1);
 		ts_a64_add_rlx(&epoch->stat->abandoned, 1);
@@ -299,8 +299,8 @@ bool ts_thread_hold_default(struct ts_thread *thread)
 void ts_thread_know_lane(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane)
 {
 	uint32_t slot = ts_epoch_slot(epoch_id);
-	struct ts_lane ***directory = lane->flags & TS_LANE_HANDLES ? thread->handle_directory :
-								      thread->directory;
+	struct ts_lane ***directory =
+		ts_lane_flags(lane) & TS_LANE_HANDLES ? thread->handle_directory : thread->directory;
 	struct ts_lane **page = directory[slot / TS_DIRECTORY_SPAN];
 
 	if (!page) {
