@@ -22,7 +22,7 @@ static bool fail(const char **why, const char *text)
 }
 
 /* Entries of a bin's stack; each must be a free slot of the bin. UINT64_MAX if one is not. */
-static uint64_t stack_length(const struct ts_lane *lane, const struct ts_bin *bin)
+static uint64_t stack_length(const struct ts_bin *bin)
 {
 	char **top = bin->top;
 	char *p = bin->head;
@@ -48,7 +48,6 @@ static uint64_t stack_length(const struct ts_lane *lane, const struct ts_bin *bi
 			p = *top;
 		}
 	}
-	(void)lane;
 	return length;
 }
 
@@ -122,7 +121,7 @@ bool ts_check_lane(struct ts_lane *lane, const char **why)
 		return false;
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		const struct ts_class_words *words = &lane->stat->cls[c];
-		uint64_t listed = stack_length(lane, &lane->bin[c]);
+		uint64_t listed = stack_length(&lane->bin[c]);
 
 		if (listed == UINT64_MAX)
 			return fail(why, "a stack entry is no free slot of its bin");
@@ -131,21 +130,6 @@ bool ts_check_lane(struct ts_lane *lane, const char **why)
 			return fail(why, "stack length differs from the free bits");
 		if (ts_a64_load_rlx(&words->allocs) - ts_a64_load_rlx(&words->frees) != tally[c].live)
 			return fail(why, "allocs - frees differs from the live bits");
-	}
-	return true;
-}
-
-bool ts_check_all(const char **why)
-{
-	uint32_t count = ts_a32_load_acq(&ts_lanes.count); /* ORD-20 acquire */
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct ts_lane *lane = ts_lane_at(i);
-
-		if (!ts_lane_epoch(lane) || (ts_a64_load_rlx(&lane->w) & TS_LW_DEAD))
-			continue;
-		if (!ts_check_lane(lane, why))
-			return false;
 	}
 	return true;
 }

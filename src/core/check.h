@@ -32,7 +32,4 @@ void ts_die(const char *text) __attribute__((noreturn));
  */
 bool ts_check_lane(struct ts_lane *lane, const char **why);
 
-/* All lanes, while no other thread is in the library. */
-bool ts_check_all(const char **why);
-
 #endif

@@ -84,10 +84,7 @@ int tslab_domain_enter_at(tslab_epoch_t id, const void *site)
 		lane = ts_epoch_take_lane(epoch, id, 0, 0);
 		if (!lane)
 			return errno == ESTALE ? refuse_enter(id) : -ENOMEM;
-		lane->depth = 1;
-		ts_a64_store_rlx(&lane->holder, thread->id);
-		ts_a64_store_rlx(&lane->stat->w.thread_index, thread->id & 0xffffffffu);
-		ts_a64_store_rlx(&lane->stat->w.held, 1);
+		ts_lane_enter(lane, thread);
 	}
 	push_scope(thread, id, lane, site);
 	return 0;
@@ -150,12 +147,8 @@ int tslab_domain_exit(tslab_epoch_t id)
 	lane = pop_scope(thread, i - 1);
 	ts_bump_word(&lane->stat->w.exits, 1);
 	ts_tls.lane = ts_thread_lane(thread);
-	if (--lane->depth == 0) {
-		ts_a64_store_rlx(&lane->stat->w.held, 0);
-		/* Own store, before the give-back: once others may take the lane, ours must not match. */
-		ts_a64_store_rlx(&lane->holder, 0);
-		ts_lane_release(lane);
-	}
+	if (--lane->depth == 0)
+		ts_lane_leave(lane);
 	return innermost ? 0 : -EPERM;
 }
 

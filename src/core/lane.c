@@ -382,6 +382,22 @@ void ts_lane_release(struct ts_lane *lane)
 	}
 }
 
+void ts_lane_enter(struct ts_lane *lane, const struct ts_thread *thread)
+{
+	lane->depth = 1;
+	ts_a64_store_rlx(&lane->holder, thread->id);
+	ts_a64_store_rlx(&lane->stat->w.thread_index, thread->id & 0xffffffffu);
+	ts_a64_store_rlx(&lane->stat->w.held, 1);
+}
+
+void ts_lane_leave(struct ts_lane *lane)
+{
+	ts_a64_store_rlx(&lane->stat->w.held, 0);
+	/* Own store, before the give-back: once others may take the lane, ours must not match. */
+	ts_a64_store_rlx(&lane->holder, 0);
+	ts_lane_release(lane);
+}
+
 /* -- discard and return ------------------------------------------------------------------------- */
 
 void ts_lane_discard(struct ts_lane *lane)

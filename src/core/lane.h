@@ -215,6 +215,9 @@ void ts_lane_trim(struct ts_lane *lane);
 /* Fork recovery: the pool of resting lanes, made anew one by one. */
 void ts_lane_forget_resting(void);
 void ts_lane_rest(struct ts_lane *lane);
+/* The thread's first scope in a lane that it has just taken, and its last one gone. */
+void ts_lane_enter(struct ts_lane *lane, const struct ts_thread *thread);
+void ts_lane_leave(struct ts_lane *lane);
 /* Leave a lane that this thread holds. The lane may serve another epoch afterwards. */
 void ts_lane_release(struct ts_lane *lane);
 /* Memory in slab chunks. */

@@ -103,8 +103,6 @@ void ts_large_release(struct ts_lane *lane, uint64_t t)
 	show(lane, chunk, false);
 	unlink_run(lane, chunk);
 	ts_epoch_uncharge(lane, (uint64_t)chunks << TS_CHUNK_SHIFT);
-	for (uint32_t i = 0; i < chunks; i++)
-		ts_range.chunks[chunk + i].dirty = 1;
 	ts_chunk_put(ts_tls.self, ts_lane_heap(lane)->retain_bytes, chunk, chunks, &batch);
 	ts_chunk_flush(&batch);
 }

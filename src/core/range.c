@@ -9,6 +9,8 @@
 #include "process.h"
 #include "sys.h"
 
+/* The largest kernel page: what is reserved is aligned and padded for it, whatever page runs now. */
+#define PAGE_MAX_BYTES 65536u
 #define RANGE_MIN_BYTES ((uint64_t)64 << 20)
 #define RANGE_DEFAULT_BYTES ((uint64_t)64 << 30)
 #define RANGE_MAX_BYTES ((uint64_t)1 << 40)
@@ -63,7 +65,9 @@ static uint64_t array_reserve_bytes(unsigned i, uint64_t range_bytes)
 	uint64_t bytes = range_bytes / TS_SEGMENT_BYTES * arrays[i].segment_bytes;
 
 	/* Room for the stagger and for outward rounding to any page size up to 64 KiB. */
-	return ((bytes + arrays[i].stagger_bytes + 65535) & ~(uint64_t)65535) + 65536;
+	return ((bytes + arrays[i].stagger_bytes + PAGE_MAX_BYTES - 1) &
+		~(uint64_t)(PAGE_MAX_BYTES - 1)) +
+	       PAGE_MAX_BYTES;
 }
 
 static bool reserve_all(uint64_t range_bytes)
@@ -73,7 +77,7 @@ static bool reserve_all(uint64_t range_bytes)
 
 	for (unsigned i = 0; i < ARRAYS; i++)
 		total += array_reserve_bytes(i, range_bytes);
-	metadata = ts_os_reserve(total, 65536);
+	metadata = ts_os_reserve(total, PAGE_MAX_BYTES);
 	if (!metadata)
 		return false;
 	ts_range.base = ts_os_reserve(range_bytes, TS_SEGMENT_BYTES);
@@ -153,7 +157,7 @@ int ts_range_commit(uint64_t end_chunk)
 static bool reserve_table(struct ts_table *table)
 {
 	for (; table->max >= TABLE_MIN_RECORDS; table->max /= 2) {
-		table->records = ts_os_reserve((size_t)table->max * table->bytes, 65536);
+		table->records = ts_os_reserve((size_t)table->max * table->bytes, PAGE_MAX_BYTES);
 		if (table->records)
 			return true;
 	}
@@ -173,8 +177,8 @@ int64_t ts_table_grow(struct ts_table *table)
 	if (end_bytes > table->committed_bytes) {
 		size_t more = max_bytes - table->committed_bytes;
 
-		if (more > 65536)
-			more = 65536;
+		if (more > PAGE_MAX_BYTES)
+			more = PAGE_MAX_BYTES;
 		if (ts_os_commit(table->records + table->committed_bytes, more))
 			return -1;
 		table->committed_bytes += more;

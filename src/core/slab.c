@@ -37,7 +37,6 @@ static void link_chunk(struct ts_lane *lane, uint32_t chunk)
 	ts_a32_store_rlx(&c->state, TS_CHUNK_SLABS);
 	c->units_used = 0;
 	c->empty = 0;
-	c->dirty = 1;
 	c->next = lane->chunks;
 	c->prev = 0;
 	if (lane->chunks)

@@ -158,11 +158,8 @@ static void abandon_scopes(struct ts_thread *thread)
 		ts_a64_store_rlx(&epoch->stat->abandoned_site, scope->site);
 		if (thread->depth < TS_SCOPES_SHOWN)
 			ts_a64_store_rlx(&thread->stat->scope[thread->depth].epoch_id, 0);
-		if (--lane->depth)
-			continue;
-		ts_a64_store_rlx(&lane->stat->w.held, 0);
-		ts_a64_store_rlx(&lane->holder, 0);
-		ts_lane_release(lane);
+		if (--lane->depth == 0)
+			ts_lane_leave(lane);
 	}
 	ts_a64_store_rlx(&thread->stat->w.depth, 0);
 }
@@ -187,9 +184,7 @@ static void end_thread(void *arg)
 	ts_tls.lane = &ts_lane_none;
 	abandon_scopes(thread);
 	if (thread->default_lane) {
-		ts_a64_store_rlx(&thread->default_lane->stat->w.held, 0);
-		ts_a64_store_rlx(&thread->default_lane->holder, 0);
-		ts_lane_release(thread->default_lane);
+		ts_lane_leave(thread->default_lane);
 		thread->default_lane = NULL;
 	}
 	ts_thread_drop_warm(thread);
@@ -286,10 +281,8 @@ bool ts_thread_hold_default(struct ts_thread *thread)
 	lane = ts_epoch_take_lane(epoch, id, 0, 0);
 	if (!lane)
 		return false;
-	lane->depth = 1; /* the holding itself; scopes of the default epoch come on top */
-	ts_a64_store_rlx(&lane->holder, thread->id);
-	ts_a64_store_rlx(&lane->stat->w.held, 1);
-	ts_a64_store_rlx(&lane->stat->w.thread_index, thread->id & 0xffffffffu);
+	/* The holding counts as one scope; scopes of the default epoch come on top. */
+	ts_lane_enter(lane, thread);
 	thread->default_lane = lane;
 	if (!thread->depth)
 		ts_tls.lane = lane;

@@ -9,6 +9,7 @@
 #define TS_CORE_THREAD_H
 
 #include "chunk.h"
+#include "epoch.h"
 #include "lane.h"
 
 #define TS_SCOPES_INLINE 32
@@ -30,8 +31,8 @@ struct ts_thread {
 	uint32_t scopes_max;
 	struct ts_scope *scopes;
 	struct ts_lane *default_lane; /* of the default heap's default epoch; held until the end */
-	struct ts_lane **directory[65536 / TS_DIRECTORY_SPAN]; /* slot -> lane last used there */
-	struct ts_lane **handle_directory[65536 / TS_DIRECTORY_SPAN];
+	struct ts_lane **directory[TS_EPOCH_SLOTS / TS_DIRECTORY_SPAN]; /* slot -> lane last used there */
+	struct ts_lane **handle_directory[TS_EPOCH_SLOTS / TS_DIRECTORY_SPAN];
 	struct ts_chunk_cache cache;
 	uint64_t retained_bytes; /* cache and warm lanes */
 	uint32_t warm;           /* list of resting lanes: index + 1 */
@@ -72,7 +73,7 @@ static inline struct ts_lane *ts_thread_known_lane(const struct ts_thread *threa
 {
 	struct ts_lane **const *directory = flags & TS_LANE_HANDLES ? thread->handle_directory :
 								      thread->directory;
-	uint32_t slot = (uint32_t)(epoch_id & 0xffff);
+	uint32_t slot = ts_epoch_slot(epoch_id);
 	struct ts_lane **page = directory[slot / TS_DIRECTORY_SPAN];
 
 	return page ? page[slot % TS_DIRECTORY_SPAN] : NULL;
