@@ -50,7 +50,7 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 
 static bool gated(const struct ts_lane *lane)
 {
-	return (const uint32_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
+	return (const uint16_t *)ts_a64_load_rlx(&lane->class_of) == ts_sizeclass_gated;
 }
 
 /* In a named epoch, by taking a lane for the length of the call unless the thread is inside. */
@@ -105,7 +105,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 void *tslab_malloc(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
-	const uint32_t *class_of = (const uint32_t *)ts_a64_load_rlx(&lane->class_of);
+	const uint16_t *class_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
@@ -291,7 +291,10 @@ static bool free_slow(void *ptr)
 	return ts_lane_free_remote(lane, t, (uint64_t)1 << (t & 63), 0) || ts_lane_refuse(lane, t);
 }
 
-/* True if done. The fast path: slot of the innermost scope's lane, stack block not full. */
+/*
+ * True if done. The fast path: slot of the innermost scope's lane, bin in stack mode, block not full. What
+ * was never handed out has its bit set in that mode.
+ */
 static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 {
 	struct ts_lane *lane = ts_tls.lane;
@@ -311,10 +314,9 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	node = ts_range_node_of(ptr);
 	local = ts_a64_load_rlx(&node->local);
 	/* ORD-9 relaxed, as in ts_lane_free. */
-	if (__builtin_expect((local | ts_a64_load_rlx(&node->remote)) >> (t & 63) & 1, 0) ||
-	    __builtin_expect(ts_bin_uncarved(bin, ptr), 0))
+	if (__builtin_expect((local | ts_a64_load_rlx(&node->remote)) >> (t & 63) & 1, 0))
 		return false;
-	ts_a64_store_rlx(&node->local, local | ts_slot_bit(ptr));
+	ts_a64_store_rlx(&node->local, local | (uint64_t)1 << (t & 63));
 	ts_stack_put(bin, ptr);
 	ts_count_free(lane, bin);
 	return true;

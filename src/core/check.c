@@ -25,28 +25,22 @@ static bool fail(const char **why, const char *text)
 static uint64_t stack_length(const struct ts_bin *bin)
 {
 	char **top = bin->top;
-	char *p = bin->head;
 	uint64_t length = 0;
 
-	while (top) {
-		char **block;
+	while (top != TS_STACK_NONE) {
+		char **block =
+			(char **)((uintptr_t)(top - 1) & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
 
-		while (p) {
-			uint64_t t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
+		for (; top[-1]; top--) {
+			uint64_t t = (uint64_t)(top[-1] - ts_range.base) >> TS_GRANULE_SHIFT;
 
 			if (ts_a64_load_rlx(&ts_range.headers[t >> 9]) != (uintptr_t)bin ||
 			    !(ts_a64_load_rlx(&ts_range.nodes[t >> 6].local) >> (t & 63) & 1) ||
 			    !ts_slab_is_slot_start(t))
 				return UINT64_MAX;
 			length++;
-			p = *--top;
 		}
-		block = (char **)((uintptr_t)top & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
-		top = (char **)block[0];
-		if (top) {
-			top += TS_STACK_BLOCK_WORDS - 1;
-			p = *top;
-		}
+		top = block[0] ? (char **)block[0] + TS_STACK_BLOCK_WORDS : TS_STACK_NONE;
 	}
 	return length;
 }
@@ -102,10 +96,15 @@ static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT
 	return count == lane->chunk_count || fail(why, "chunk_count differs from the list");
 }
 
-/* Slots of slabs that wait behind the one being carved: their bits say "not freeable". */
+/* Free slots that no stack has: the reserve, and slabs that wait behind the one being carved. */
 static uint64_t waiting_slots(const struct ts_lane *lane, unsigned c)
 {
+	uint64_t bump = ts_a64_load_rlx(&lane->bin[c].bump);
 	uint64_t slots = 0;
+
+	if (bump & TS_BIN_RESERVE)
+		slots = (ts_a64_load_rlx(&lane->bin[c].end) - (bump & ~TS_BIN_RESERVE)) /
+			lane->bin[c].bytes;
 
 	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_slab_next(slab));)
 		slots += ts_sizeclasses[c].slab_slots;

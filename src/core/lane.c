@@ -17,6 +17,7 @@
 struct ts_table ts_lanes = { .bytes = TS_LANE_BYTES, .max = 1 << 20 };
 
 struct ts_lane ts_lane_none = {
+	.bin = { [0 ... TS_CLASS_COUNT] = { .top = TS_STACK_NONE, .bytes = 1 } },
 	.class_of = { (uintptr_t)ts_sizeclass_gated },
 	.w = { TS_LW_RESTING },
 };
@@ -34,6 +35,11 @@ static struct ts_lane *new_lane(void)
 		return NULL;
 	lane = ts_lane_at((uint32_t)index);
 	lane->index = (uint32_t)index;
+	for (unsigned c = 0; c <= TS_CLASS_COUNT; c++) {
+		lane->bin[c].top = TS_STACK_NONE;
+		lane->bin[c].bytes = c < TS_CLASS_COUNT ? ts_sizeclasses[c].bytes : 1;
+	}
+	lane->large.top = TS_STACK_NONE;
 	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	return lane;
@@ -166,14 +172,16 @@ uint64_t ts_lane_bytes(const struct ts_lane *lane)
 static bool refill(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
+	bool stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
 	uint32_t next;
 
 	if (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) {
 		ts_lane_drain(lane);
-		if (bin->head)
+		if (bin->top[-1])
 			return true;
+		stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
 	}
-	if (ts_stack_below(lane, bin, c))
+	if (stack_mode && (ts_stack_below(lane, bin, c) || ts_slab_refill(lane, c)))
 		return true;
 	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
 	if (!next)
@@ -181,19 +189,18 @@ static bool refill(struct ts_lane *lane, unsigned c)
 	if (!next)
 		return false;
 	ts_slab_carve(lane, c, next);
-	return true;
+	return !stack_mode || ts_slab_refill(lane, c);
 }
 
 void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 {
-	uint32_t entry = c * TS_BIN_BYTES | ts_sizeclasses[c].bytes << 16;
-	void *p = ts_bin_alloc(lane, entry);
+	void *p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
 
 	if (p)
 		return p;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
 	while (!p && refill(lane, c))
-		p = ts_bin_alloc(lane, entry);
+		p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
 	return p;
 }
 
@@ -233,7 +240,7 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 		return true;
 	}
 	ts_count_free(lane, bin);
-	ts_stack_push(lane, bin, ts_range_address(t));
+	ts_slab_list(lane, bin, ts_range_address(t));
 	if (lane->listed_bytes > lane->trim_at_bytes)
 		ts_lane_trim(lane);
 	return true;
@@ -289,7 +296,7 @@ void ts_lane_collect(struct ts_lane *lane, uint32_t index)
 	}
 	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, collected); /* ORD-18 */
 	for (; bits && !lane->settled; bits &= bits - 1)
-		ts_stack_push(lane, bin, ts_range_address(first + (uint64_t)__builtin_ctzll(bits)));
+		ts_slab_list(lane, bin, ts_range_address(first + (uint64_t)__builtin_ctzll(bits)));
 	if (lane->settled == TS_SETTLED_LIVE) {
 		chunk->live -= collected;
 		ts_slab_return_if_empty(lane, index / TS_CHUNK_NODES);
@@ -316,20 +323,12 @@ void ts_lane_drain(struct ts_lane *lane)
 
 /* -- closing ------------------------------------------------------------------------------------ */
 
-/* Objects of a class, by the counters that the holder writes. */
-static uint64_t class_live(const struct ts_lane *lane, unsigned c)
-{
-	const struct ts_class_words *words = &lane->stat->cls[c];
-
-	return ts_a64_load_rlx(&words->allocs) - ts_a64_load_rlx(&words->frees);
-}
-
 bool ts_lane_all_freed(const struct ts_lane *lane)
 {
 	if (lane->larges)
 		return false;
 	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
-		if (class_live(lane, (unsigned)__builtin_ctzll(rest)))
+		if (ts_lane_class_live(lane, (unsigned)__builtin_ctzll(rest)))
 			return false;
 	return true;
 }
@@ -420,14 +419,7 @@ void ts_lane_discard(struct ts_lane *lane)
 		ts_lane_strip(lane);
 		return;
 	}
-	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
-		unsigned c = (unsigned)__builtin_ctzll(rest);
-
-		/* All freed one by one, or unused: stack and bits are right as they are. */
-		if (class_live(lane, c) || lane->unlisted)
-			ts_slab_rewind(lane, c);
-	}
-	lane->unlisted = false;
+	ts_slab_rewind(lane);
 	if (ts_lane_flags(lane) & TS_LANE_HANDLES)
 		for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next)
 			ts_slab_outdate_handles(chunk);

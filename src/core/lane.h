@@ -2,14 +2,22 @@
 /*
  * lane.h: the memory of one epoch in one thread.
  *
- * A lane owns whole chunks. Each of its classes has a bin: a stack of free slots (head word + array
- * outside the objects) and a bump pointer. The truth about a slot is its bit in ts_node.local; the
- * stack is a cache of it, exact because a slot whose bit says "free" is refused before it is pushed.
- * Only the thread that has HELD in the lane word touches anything here but the word and the links.
+ * A lane owns whole chunks. Each of its classes has a bin: a stack of free slots (an array outside the
+ * objects) and the slots of one slab that were never handed out. The truth about a slot is its bit in
+ * ts_node.local; the stack is a cache of it, exact because a slot whose bit says "free" is refused
+ * before it is pushed. Only the thread that has HELD in the lane word touches anything here but the
+ * word and the links.
  *
- * The stack of a bin is a chain of 512-byte blocks. Word 0 of a block is the block below it; entries
- * follow. `top` is the place of the next push, `head` the newest slot. A `top` that is a multiple of
- * 512 means "block full, or none yet"; a NULL `head` means "look below".
+ * A bin is in one of two modes.
+ *   bump   nothing of the class was ever freed one by one: there is no stack, [bump, end) is handed out
+ *          in order, and its bits say "live" beforehand, so that handing out writes nothing but `bump`.
+ *   stack  after the first free: [bump, end) is a reserve that refills the stack, its bits say "free",
+ *          and so free has nothing but the bit to test. TS_BIN_RESERVE in `bump` is the mode.
+ * A discard makes it a bump again.
+ *
+ * The stack of a bin is a chain of 512-byte blocks. Word 0 of a block is the block below it; a NULL
+ * and the entries follow. `top` is the place of the next push; one that is a multiple of 512 means "block
+ * full, or none", a NULL under it "look below". Without a block it is TS_STACK_NONE, which says both.
  */
 #ifndef TS_CORE_LANE_H
 #define TS_CORE_LANE_H
@@ -24,17 +32,19 @@ struct ts_epoch;
 #define TS_STACK_BLOCK_BYTES 512u
 #define TS_STACK_BLOCK_WORDS (TS_STACK_BLOCK_BYTES / sizeof(void *))
 
-/*
- * [bump, end) are the slots of one slab that were never handed out; nothing outside it is, so free needs
- * no other test for that. Others look at the two words as well (ts_slab_handed_out). `bump` stands
- * between `head` and `top` so that no compiler joins their stores in a vector register.
- */
+/* Others than the holder look at `bump` and `end` as well (ts_slab_handed_out). */
 struct ts_bin {
-	char *head;  /* newest free slot, NULL = none in this block */
-	ts_a64 bump; /* next slot to carve */
 	char **top;
-	ts_a64 end; /* of the slab being carved; equal to `bump` = none left */
+	ts_a64 bump;    /* next slot never handed out, perhaps with TS_BIN_RESERVE */
+	ts_a64 end;     /* of these slots */
+	uint64_t bytes; /* of a slot; never changes */
 };
+
+/* Above every address: a bump beyond it passes the end, so that allocation asks the slow path. */
+#define TS_BIN_RESERVE ((uint64_t)1 << 63)
+
+extern TS_HIDDEN char *const ts_stack_none[TS_STACK_BLOCK_WORDS];
+#define TS_STACK_NONE ((char **)(uintptr_t)(ts_stack_none + TS_STACK_BLOCK_WORDS))
 
 enum { TS_LANE_HANDLES = 1 }; /* flags */
 
@@ -46,12 +56,13 @@ struct ts_lane {
 	struct ts_bin bin[TS_CLASS_COUNT + 1]; /* the last is the gate: always empty */
 	struct ts_bin large;                   /* marks units of large objects; has no slots */
 	/* read by the fast paths; class_of is swapped for the gated table by a closer */
-	ts_a64 class_of; /* const uint32_t *, see sizeclass.h */
+	ts_a64 class_of; /* const uint16_t *, see sizeclass.h */
 	struct ts_block_lane *stat;
 	/* holder only */
 	uint32_t first_slab[TS_CLASS_COUNT]; /* first unit of the oldest slab; 0 = class unused */
 	uint32_t slab[TS_CLASS_COUNT];       /* the one being carved */
 	uint64_t classes;                    /* bit = class has slabs */
+	uint64_t simple;                     /* bit = one slab, and in bump mode */
 	uint64_t listed_bytes;               /* on the stacks, by whole blocks */
 	uint64_t trim_at_bytes; /* look for empty chunks when listed_bytes passes this */
 	uint32_t chunks;        /* list of slab chunks */
@@ -129,6 +140,14 @@ static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
 	ts_a64_bump_rlx(word, amount);
 }
 
+/* Holder: live objects of a class, by the counters. */
+static inline uint64_t ts_lane_class_live(const struct ts_lane *lane, unsigned c)
+{
+	const struct ts_class_words *words = &lane->stat->cls[c];
+
+	return ts_a64_load_rlx(&words->allocs) - ts_a64_load_rlx(&words->frees);
+}
+
 /*
  * ORD-18 release: pairs with the reader that loads frees first, with acquire; else it could see a free
  * and not the allocation before it, and live would be negative.
@@ -152,28 +171,26 @@ static inline void ts_slot_take(const void *p)
 	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~ts_slot_bit(p));
 }
 
-/* The newest free slot, or a fresh one of the slab being carved; NULL: the slow path decides. */
-static inline void *ts_bin_alloc(struct ts_lane *lane, uint32_t entry)
+/* The newest free slot, or one never handed out; NULL: the slow path decides. */
+static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 {
-	size_t place = TS_PLACE(entry);
 	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + place);
-	char *p = bin->head;
+	char **top = bin->top;
+	char *p = top[-1];
 
 	if (__builtin_expect(p != NULL, 1)) {
-		char **top = bin->top - 1;
-
-		bin->head = *top;
-		bin->top = top;
+		bin->top = top - 1;
 		ts_slot_take(p);
 	} else {
 		uint64_t bump = ts_a64_load_rlx(&bin->bump);
+		uint64_t next = bump + bin->bytes;
 
-		if (__builtin_expect(bump == ts_a64_load_rlx(&bin->end), 0))
+		if (__builtin_expect(next > ts_a64_load_rlx(&bin->end), 0))
 			return NULL;
-		if (!bump)
-			__builtin_unreachable(); /* without a slab both are 0 */
-		ts_a64_store_rlx(&bin->bump, bump + TS_PLACE_BYTES(entry));
+		ts_a64_store_rlx(&bin->bump, next);
 		p = (char *)bump;
+		if (!p)
+			__builtin_unreachable(); /* without a slab `end` is 0 */
 	}
 	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place / 2), 1);
 	return p;
@@ -228,7 +245,7 @@ bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
 /* Holder: is this one of the slots that were never handed out? */
 static inline bool ts_bin_uncarved(const struct ts_bin *bin, const void *p)
 {
-	uint64_t bump = ts_a64_load_rlx(&bin->bump);
+	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
 
 	return (uintptr_t)p - bump < ts_a64_load_rlx(&bin->end) - bump;
 }

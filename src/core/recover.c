@@ -62,15 +62,14 @@ static void empty_lane(struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		/* bump and end still say which slots were never handed out */
-		lane->bin[c].head = NULL;
-		lane->bin[c].top = NULL;
+		lane->bin[c].top = TS_STACK_NONE;
 		lane->first_slab[c] = lane->slab[c] = 0;
 		ts_a16_store_rlx(&lane->stat->units[c], 0);
 		ts_a64_store_rlx(&lane->stat->cls[c].allocs, 0);
 		ts_a64_store_rlx(&lane->stat->cls[c].frees, 0);
 	}
 	ts_words_clear(&lane->stat->w, sizeof(lane->stat->w));
-	lane->classes = 0;
+	lane->classes = lane->simple = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->chunks = lane->chunk_count = lane->filling = lane->larges = 0;

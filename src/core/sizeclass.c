@@ -19,8 +19,8 @@ const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT] = {
 	CLASS(16384, 2), CLASS(20480, 5), CLASS(24576, 3), CLASS(28672, 4), CLASS(32768, 4),
 };
 
-uint32_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-const uint32_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = {
+uint16_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = {
 	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES] = TS_CLASS_GATE * TS_BIN_BYTES
 };
 uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
@@ -58,7 +58,7 @@ void ts_sizeclass_start(void)
 	for (size_t g = 0; g <= TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES; g++) {
 		unsigned c = ts_sizeclass_find_aligned(g * TS_GRANULE_BYTES, TS_GRANULE_BYTES);
 
-		ts_sizeclass_of[g] = c * TS_BIN_BYTES | ts_sizeclasses[c].bytes << 16;
+		ts_sizeclass_of[g] = (uint16_t)(c * TS_BIN_BYTES);
 	}
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
 		fill_template(c);

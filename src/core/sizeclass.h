@@ -32,22 +32,18 @@ struct ts_sizeclass {
 
 extern TS_HIDDEN const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
 /*
- * What allocation needs to know of a size, by the size in granules, 0 to 2048: in the low half the place
- * of the bin in a lane, class * TS_BIN_BYTES, in the high half the bytes of a slot. The gated table sends
- * every size to TS_CLASS_GATE.
+ * Where the bin of a size lies in a lane, class * TS_BIN_BYTES, by the size in granules, 0 to 2048. The
+ * gated table sends every size to TS_CLASS_GATE.
  */
 #define TS_BIN_BYTES 32u
-#define TS_PLACE(entry) ((entry)&0xffffu)
-#define TS_PLACE_BYTES(entry) ((entry) >> 16)
-extern TS_HIDDEN uint32_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-extern TS_HIDDEN const uint32_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern TS_HIDDEN uint16_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern TS_HIDDEN const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
 /* Local bits of a fresh slab: 0 where a slot starts, 1 elsewhere. */
 extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {
-	return TS_PLACE(ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]) /
-	       TS_BIN_BYTES;
+	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT] / TS_BIN_BYTES;
 }
 
 /* Smallest class that holds `bytes` at a multiple of `align` (at most 8 KiB); TS_CLASS_COUNT if none. */

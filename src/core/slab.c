@@ -130,15 +130,20 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
-/* All slots of the slab as never handed out; its bits must say so already, or be about to. */
-static void carve_from_start(struct ts_bin *bin, unsigned c, uint32_t slab)
+static bool in_stack_mode(const struct ts_bin *bin)
 {
-	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
+	return ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+}
 
-	ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_CARVING);
-	ts_a64_store_rlx(&bin->bump, start);
-	/* ORD-24 release, and for each local word: the copy that a fork makes has them in this order. */
-	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+/* A discard of a simple class resets one pointer. */
+static void note_simple(struct ts_lane *lane, unsigned c)
+{
+	uint64_t bit = (uint64_t)1 << c;
+
+	if (in_stack_mode(&lane->bin[c]) || lane->slab[c] != lane->first_slab[c] || !lane->slab[c])
+		lane->simple &= ~bit;
+	else
+		lane->simple |= bit;
 }
 
 /*
@@ -148,21 +153,75 @@ static void carve_from_start(struct ts_bin *bin, unsigned c, uint32_t slab)
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 {
 	struct ts_bin *bin = &lane->bin[c];
-	unsigned nodes = ts_sizeclasses[c].slab_units * TS_UNIT_NODES;
+	uint64_t mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
 
 	if (lane->slab[c])
 		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], ts_slab_next(lane->slab[c]));
 	lane->slab[c] = slab;
-	carve_from_start(bin, c, slab);
-	for (unsigned n = 0; n < nodes; n++)
+	ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_CARVING);
+	ts_a64_store_rlx(&bin->bump, start | mode);
+	/* ORD-24 release, and for each local word: the copy that a fork makes has them in this order. */
+	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+	for (unsigned n = 0; !mode && n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
 		ts_a64_store_rel(&ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES + n].local, /* ORD-24 */
 				 ts_sizeclass_template[c][n]);
+	note_simple(lane, c);
 }
 
+/* No slots are left that were never handed out; the mode stays. */
 static void stop_carving(struct ts_bin *bin)
 {
-	ts_a64_store_rlx(&bin->bump, 0);
+	ts_a64_store_rlx(&bin->bump, ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE);
 	ts_a64_store_rlx(&bin->end, 0);
+}
+
+/* What was never handed out cannot be freed any more: its bits say so. */
+static void retire_uncarved(struct ts_bin *bin, unsigned c, uint32_t slab)
+{
+	uint64_t node = (uint64_t)slab * TS_UNIT_NODES;
+
+	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++, node++) {
+		ts_a64 *local = &ts_range.nodes[node].local;
+
+		ts_a64_store_rlx(local, ts_a64_load_rlx(local) | ~ts_slab_handed_out_bits(bin, node));
+	}
+}
+
+static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
+{
+	unsigned c = ts_lane_class(lane, bin);
+	uint64_t bump = ts_a64_load_rlx(&bin->bump);
+
+	if (bump != ts_a64_load_rlx(&bin->end))
+		retire_uncarved(bin, c, lane->slab[c]);
+	ts_a64_store_rlx(&bin->bump, bump | TS_BIN_RESERVE);
+	note_simple(lane, c);
+}
+
+void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
+{
+	if (!in_stack_mode(bin))
+		begin_stack_mode(lane, bin);
+	if (!ts_stack_full(bin) || ts_stack_grow(lane, bin))
+		ts_stack_put(bin, p);
+}
+
+bool ts_slab_refill(struct ts_lane *lane, unsigned c)
+{
+	struct ts_bin *bin = &lane->bin[c];
+	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
+	uint64_t slots = (ts_a64_load_rlx(&bin->end) - bump) / bin->bytes;
+	uint64_t most = ts_stack_capacity(c) / 2;
+
+	if (!slots || (ts_stack_full(bin) && !ts_stack_grow(lane, bin)))
+		return false;
+	slots = slots < most ? slots : most;
+	/* The lowest is handed out first. */
+	for (uint64_t n = slots; n-- > 0;)
+		ts_stack_put(bin, (char *)bump + n * bin->bytes);
+	ts_a64_store_rlx(&bin->bump, (bump + slots * bin->bytes) | TS_BIN_RESERVE);
+	return true;
 }
 
 static void kill_slab(unsigned c, uint32_t slab)
@@ -173,37 +232,47 @@ static void kill_slab(unsigned c, uint32_t slab)
 		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
 }
 
-void ts_slab_rewind(struct ts_lane *lane, unsigned c)
+static void all_freed(struct ts_class_words *words)
 {
-	struct ts_class_words *words = &lane->stat->cls[c];
+	ts_a64_store_rel(&words->frees, ts_a64_load_rlx(&words->allocs)); /* ORD-18 */
+}
+
+/* Several slabs, or slots were freed one by one: bits and stack begin anew. */
+static void rewind_class(struct ts_lane *lane, unsigned c)
+{
 	struct ts_bin *bin = &lane->bin[c];
 	uint32_t first = lane->first_slab[c];
 
-	ts_a64_store_rel(&words->frees, ts_a64_load_rlx(&words->allocs)); /* ORD-18 */
-	/* Nothing was freed one by one, and the first slab was enough: its bits never changed. */
-	if (!bin->top && !lane->unlisted && lane->slab[c] == first) {
-		carve_from_start(bin, c, first);
-		return;
-	}
+	all_freed(&lane->stat->cls[c]);
 	ts_stack_clear(lane, bin, c);
 	for (uint32_t slab = first; slab != lane->slab[c];) {
 		slab = ts_slab_next(slab);
 		kill_slab(c, slab);
 	}
+	ts_a64_store_rlx(&bin->bump, 0); /* bump mode */
 	ts_slab_carve(lane, c, first);
 }
 
-/* What was never handed out cannot be freed any more. */
-static void retire_uncarved(struct ts_bin *bin, unsigned c, uint32_t slab)
+void ts_slab_rewind(struct ts_lane *lane)
 {
-	uint64_t node = (uint64_t)slab * TS_UNIT_NODES;
+	/* One slab, nothing freed one by one: its bits never changed. */
+	for (uint64_t rest = lane->simple; rest; rest &= rest - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(rest);
+		uint64_t start = (uintptr_t)ts_range_address(unit_granule(lane->first_slab[c]));
 
-	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++, node++) {
-		ts_a64 *local = &ts_range.nodes[node].local;
-
-		ts_a64_store_rlx(local, ts_a64_load_rlx(local) | ~ts_slab_handed_out_bits(bin, node));
+		if (ts_a64_load_rlx(&lane->bin[c].bump) == start)
+			continue;
+		ts_a64_store_rlx(&lane->bin[c].bump, start);
+		all_freed(&lane->stat->cls[c]);
 	}
-	stop_carving(bin);
+	for (uint64_t rest = lane->classes & ~lane->simple; rest; rest &= rest - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(rest);
+
+		/* All freed one by one, or unused: stack and bits are right as they are. */
+		if (ts_lane_class_live(lane, c) || lane->unlisted)
+			rewind_class(lane, c);
+	}
+	lane->unlisted = false;
 }
 
 void ts_slab_forget_bins(struct ts_lane *lane)
@@ -214,9 +283,11 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 
 		ts_stack_clear(lane, bin, c);
 		retire_uncarved(bin, c, lane->slab[c]);
+		ts_a64_store_rlx(&bin->bump, 0);
+		ts_a64_store_rlx(&bin->end, 0);
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
-	lane->classes = 0;
+	lane->classes = lane->simple = 0;
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
@@ -230,7 +301,7 @@ static uint32_t slab_of_address(uint64_t address)
 /* The slots never handed out, if the two words are of one slab. */
 static bool uncarved_slots(const struct ts_bin *bin, uint64_t *bump, uint64_t *end)
 {
-	*bump = ts_a64_load_rlx(&bin->bump);
+	*bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
 	*end = ts_a64_load_rlx(&bin->end);
 	return *bump < *end && *bump && slab_of_address(*bump) == slab_of_address(*end - 1);
 }
@@ -408,6 +479,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 		lane->first_slab[c] = lane->slab[c] = 0;
 		lane->classes &= ~((uint64_t)1 << c);
 	}
+	note_simple(lane, c);
 }
 
 void ts_lane_trim(struct ts_lane *lane)
@@ -468,8 +540,8 @@ static uint32_t adopt_node(struct ts_lane *lane, unsigned c, uint64_t node, uint
 	uint64_t free = free_bits(&lane->bin[c], node, starts);
 
 	for (uint64_t rest = lane->settled ? 0 : free; rest; rest &= rest - 1)
-		ts_stack_push(lane, &lane->bin[c],
-			      ts_range_address((node << 6) + (uint64_t)__builtin_ctzll(rest)));
+		ts_slab_list(lane, &lane->bin[c],
+			     ts_range_address((node << 6) + (uint64_t)__builtin_ctzll(rest)));
 	ts_node_open(&ts_range.nodes[node], template | free);
 	return (uint32_t)__builtin_popcountll(starts & ~free);
 }
@@ -499,8 +571,10 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 
 void ts_slab_all_carved(struct ts_lane *lane)
 {
-	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		stop_carving(&lane->bin[c]);
+		note_simple(lane, c);
+	}
 }
 
 void ts_slab_wipe_remote(uint32_t chunk)

@@ -28,10 +28,14 @@ static inline uint32_t ts_slab_first_unit(uint32_t unit)
 
 /* A fresh slab of class c at the end of the class's chain: its first unit, or 0 with errno ENOMEM. */
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
-/* Bump from here on. */
+/* The slots of this slab are the next to hand out, in the mode that the bin is in. */
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
-/* All slots of the class as never handed out. */
-void ts_slab_rewind(struct ts_lane *lane, unsigned c);
+/* Stack mode: put some slots of the reserve on the stack. False: there are none, or no memory. */
+bool ts_slab_refill(struct ts_lane *lane, unsigned c);
+/* A slot whose bit says free goes on the stack; the bin is in stack mode from then on. */
+void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p);
+/* All slots of all classes as never handed out. */
+void ts_slab_rewind(struct ts_lane *lane);
 /* The bins let go of all slabs: from now on chunks and local bits are all that is known. */
 void ts_slab_forget_bins(struct ts_lane *lane);
 /* Live slots of a chunk, counted from the bits, once the bins let go. */

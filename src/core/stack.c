@@ -3,6 +3,8 @@
 
 #include "thread.h"
 
+char *const ts_stack_none[TS_STACK_BLOCK_WORDS] __attribute__((aligned(TS_STACK_BLOCK_BYTES)));
+
 unsigned ts_stack_capacity(unsigned c)
 {
 	unsigned slots = TS_CHUNK_BYTES / ts_sizeclasses[c].bytes;
@@ -26,62 +28,58 @@ bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin)
 		return false;
 	}
 	bottom = block + TS_STACK_BLOCK_WORDS - ts_stack_capacity(c) - 1;
-	block[0] = bin->top ? (char *)(bin->top - TS_STACK_BLOCK_WORDS) : NULL;
+	block[0] = bin->top == TS_STACK_NONE ? NULL : (char *)(bin->top - TS_STACK_BLOCK_WORDS);
 	*bottom = NULL;
-	bin->top = bin->head ? bottom + 1 : bottom;
+	bin->top = bottom + 1;
 	lane->listed_bytes += block_bytes(c);
 	return true;
 }
 
+/* A full block is the one below `top`. */
 static char **block_of(char **top)
 {
-	return (char **)((uintptr_t)top & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
+	return (char **)((uintptr_t)(top - 1) & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
+}
+
+/* Give back the topmost block. */
+static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+{
+	char **block = block_of(bin->top);
+	char **below = (char **)block[0];
+
+	ts_thread_block_put(ts_tls.self, block);
+	lane->listed_bytes -= block_bytes(c);
+	bin->top = below ? below + TS_STACK_BLOCK_WORDS : TS_STACK_NONE;
 }
 
 bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
-	char **block = block_of(bin->top);
-	char **below;
-
-	if (!bin->top)
+	/* The last block stays: the next free would want it back. */
+	if (bin->top == TS_STACK_NONE || !block_of(bin->top)[0])
 		return false;
-	below = (char **)block[0];
-	ts_thread_block_put(ts_tls.self, block);
-	lane->listed_bytes -= block_bytes(c);
-	bin->top = below;
-	if (!below)
-		return false;
-	bin->top = below + TS_STACK_BLOCK_WORDS - 1;
-	bin->head = *bin->top;
+	pop_block(lane, bin, c);
 	return true;
 }
 
 void ts_stack_clear(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
-	while (bin->top) {
-		/* A full block is the one below `top`. */
-		char **block = block_of(bin->top - 1);
-		char **below = (char **)block[0];
-
-		ts_thread_block_put(ts_tls.self, block);
-		lane->listed_bytes -= block_bytes(c);
-		bin->top = below ? below + TS_STACK_BLOCK_WORDS : NULL;
-	}
-	bin->head = NULL;
+	while (bin->top != TS_STACK_NONE)
+		pop_block(lane, bin, c);
 }
 
 void ts_stack_drop_marked(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	struct ts_bin old = *bin;
 
-	bin->head = NULL;
-	bin->top = NULL;
-	while (old.head || ts_stack_below(lane, &old, c)) {
-		char *p = old.head;
+	bin->top = TS_STACK_NONE;
+	while (old.top[-1] || ts_stack_below(lane, &old, c)) {
+		char *p = *--old.top;
 		uint64_t chunk = (uint64_t)(p - ts_range.base) >> TS_CHUNK_SHIFT;
 
-		old.head = *--old.top;
-		if (!ts_range.chunks[chunk].empty)
-			ts_stack_push(lane, bin, p);
+		if (ts_range.chunks[chunk].empty)
+			continue;
+		if (!ts_stack_full(bin) || ts_stack_grow(lane, bin))
+			ts_stack_put(bin, p);
 	}
+	ts_stack_clear(lane, &old, c);
 }

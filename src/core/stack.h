@@ -21,17 +21,13 @@ static inline bool ts_stack_full(const struct ts_bin *bin)
 
 static inline void ts_stack_put(struct ts_bin *bin, void *p)
 {
-	*bin->top++ = bin->head;
-	bin->head = p;
+	char **top = bin->top;
+
+	*top = p;
+	bin->top = top + 1;
 }
 
-static inline void ts_stack_push(struct ts_lane *lane, struct ts_bin *bin, void *p)
-{
-	if (!ts_stack_full(bin) || ts_stack_grow(lane, bin))
-		ts_stack_put(bin, p);
-}
-
-/* `head` is NULL: go on in the block below, if there is one. */
+/* Nothing is left in the block: go on in the one below, if there is one. */
 bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c);
 
 /* Forget all entries and let go of the blocks. */
