@@ -228,6 +228,50 @@ TSLAB_API int tslab_domain_enter_at(tslab_epoch_t epoch, const void *site);
 TSLAB_API int tslab_domain_exit(tslab_epoch_t epoch);
 
 /**
+ * tslab_scope_begin - open an epoch and enter it: a request, frame or batch of one thread begins
+ * @heap:  NULL for the default heap
+ * @label: as for tslab_epoch_open
+ * @epoch: receives the epoch
+ *
+ * The same as tslab_epoch_open followed by tslab_domain_enter, and cheaper: a thread that ends an epoch
+ * with tslab_scope_close or tslab_scope_discard keeps its slot and memory for the next one of the same
+ * heap and label, within the heap's retain_bytes.
+ * Return: 0; the errors of the two calls, then nothing is left open. Cost: no atomic read-modify-write
+ * and no system call in a thread that ended such an epoch before.
+ */
+TSLAB_API int tslab_scope_begin(tslab_heap *heap, const char *label, tslab_epoch_t *epoch);
+
+/**
+ * tslab_scope_begin_at - the same for a wrapper that knows the site better
+ * @site: a code address, as for tslab_domain_enter_at
+ */
+TSLAB_API int tslab_scope_begin_at(tslab_heap *heap, const char *label, const void *site,
+				   tslab_epoch_t *epoch);
+
+/**
+ * tslab_scope_close - leave an epoch and close it
+ * @epoch: an epoch that the calling thread is inside, from tslab_scope_begin or opened and entered
+ *
+ * The same as tslab_domain_exit followed by tslab_epoch_close; other threads may still be inside.
+ * Return: 0; -EINVAL (not inside, nothing is done); -EPERM (left and closed, but it was not innermost);
+ * the errors of tslab_epoch_close. Cost: one atomic operation if no other thread ever entered the epoch
+ * and all objects are freed.
+ */
+TSLAB_API int tslab_scope_close(tslab_epoch_t epoch);
+
+/**
+ * tslab_scope_discard - leave an epoch and discard it with all objects that it holds
+ * @epoch: as for tslab_scope_close
+ *
+ * The same as tslab_domain_exit followed by tslab_epoch_discard.
+ * Return: 0; -EINVAL (not inside, nothing is done); -EPERM (left and discarded, but it was not innermost);
+ * -EBUSY (left, but a thread is still inside; the epoch stays open); the other errors of
+ * tslab_epoch_discard. Cost: one atomic operation if no other thread ever entered the epoch, and a few
+ * instructions a size class in use.
+ */
+TSLAB_API int tslab_scope_discard(tslab_epoch_t epoch);
+
+/**
  * tslab_domain_current - the epoch of the calling thread's innermost scope
  * Return: the epoch, or TSLAB_EPOCH_NONE outside any scope. Cost: two loads.
  */

@@ -580,6 +580,7 @@ int tslab_epoch_set_limit(tslab_epoch_t id, uint64_t limit_bytes)
 	}
 	WITH_REFERENCE(epoch, id, {
 		ts_a64_store_rlx(&epoch->limit_bytes, limit_bytes);
+		ts_a32_store_rlx(&epoch->altered, 1);
 		ts_a64_store_rlx(&epoch->stat->limit_bytes, limit_bytes);
 	});
 	return 0;
@@ -598,6 +599,7 @@ static void add_references(struct ts_epoch *epoch, int delta)
 			next = next < 0 ? 0 : INT32_MAX;
 	} while (!ts_a64_cas_rlx(&epoch->references, &seen, (uint64_t)next));
 	ts_a64_store_rlx(&epoch->stat->references, (uint64_t)next);
+	ts_a32_store_rlx(&epoch->altered, 1);
 	if (saturated)
 		ts_count(references_saturated, 1);
 }

@@ -7,21 +7,21 @@
 #include "epoch.h"
 #include "fork.h"
 #include "heap.h"
+#include "keep.h"
 #include "os.h"
 #include "process.h"
 #include "report.h"
 #include "site.h"
 #include "thread.h"
 
-static void show_scope(struct ts_thread *thread, uint64_t epoch_id, uint32_t site)
+static void show_scope(struct ts_thread *thread, uint64_t epoch_id, uint64_t now_ns)
 {
 	uint32_t i = thread->depth;
 
 	if (i < TS_SCOPES_SHOWN) {
 		struct ts_scope_words *shown = &thread->stat->scope[i];
 
-		ts_a64_store_rlx(&shown->site, site);
-		ts_a64_store_rlx(&shown->since_ns, ts_os_coarse_ns());
+		ts_a64_store_rlx(&shown->since_ns, now_ns);
 		/* ORD-21 release: a reader that sees the id sees site and time. */
 		ts_a64_store_rel(&shown->epoch_id, epoch_id);
 	}
@@ -29,15 +29,20 @@ static void show_scope(struct ts_thread *thread, uint64_t epoch_id, uint32_t sit
 }
 
 static void push_scope(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane,
-		       const void *site)
+		       const void *pc, uint64_t now_ns)
 {
-	uint32_t number = ts_site_id(site);
 	struct ts_scope *scope = &thread->scopes[thread->depth];
 
+	/* Most often the same place as last time. */
+	if (scope->pc != pc) {
+		scope->pc = pc;
+		scope->site = ts_site_id(pc);
+		if (thread->depth < TS_SCOPES_SHOWN)
+			ts_a64_store_rlx(&thread->stat->scope[thread->depth].site, scope->site);
+	}
 	scope->epoch_id = epoch_id;
 	scope->lane = lane;
-	scope->site = number;
-	show_scope(thread, epoch_id, number);
+	show_scope(thread, epoch_id, now_ns);
 	thread->depth++;
 	ts_bump_word(&lane->stat->w.enters, 1);
 	ts_tls.lane = lane;
@@ -86,7 +91,7 @@ int tslab_domain_enter_at(tslab_epoch_t id, const void *site)
 			return errno == ESTALE ? refuse_enter(id) : -ENOMEM;
 		ts_lane_enter(lane, thread);
 	}
-	push_scope(thread, id, lane, site);
+	push_scope(thread, id, lane, site, ts_os_coarse_ns());
 	return 0;
 }
 
@@ -150,6 +155,94 @@ int tslab_domain_exit(tslab_epoch_t id)
 	if (--lane->depth == 0)
 		ts_lane_leave(lane);
 	return innermost ? 0 : -EPERM;
+}
+
+/* -- epoch and scope together ------------------------------------------------------------------- */
+
+static int open_and_enter(tslab_heap *heap, const char *label, const void *site, tslab_epoch_t *epoch)
+{
+	int error = tslab_epoch_open(heap, label, epoch);
+
+	if (error)
+		return error;
+	error = tslab_domain_enter_at(*epoch, site);
+	if (error)
+		tslab_epoch_discard(*epoch);
+	return error;
+}
+
+int tslab_scope_begin_at(tslab_heap *heap, const char *label, const void *site, tslab_epoch_t *epoch)
+{
+	struct ts_thread *thread = ts_tls.self;
+	struct ts_lane *lane;
+	uint64_t now_ns;
+
+	ts_fork_check();
+	if (!thread || !thread->kept_count || !epoch || thread->depth == thread->scopes_max)
+		return open_and_enter(heap, label, site, epoch);
+	now_ns = ts_os_coarse_ns();
+	lane = ts_keep_begin(thread, heap, label, now_ns, epoch);
+	if (!lane)
+		return open_and_enter(heap, label, site, epoch);
+	push_scope(thread, *epoch, lane, site, now_ns);
+	return 0;
+}
+
+int tslab_scope_begin(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
+{
+	return tslab_scope_begin_at(heap, label, __builtin_return_address(0), epoch);
+}
+
+/* The common end: innermost scope, nobody else ever came. False: nothing was changed. */
+static bool end_kept(tslab_epoch_t id, bool if_empty)
+{
+	struct ts_thread *thread = ts_tls.self;
+	struct ts_scope *scope;
+
+	ts_fork_check();
+	if (!thread || !thread->depth || thread->ending)
+		return false;
+	scope = &thread->scopes[thread->depth - 1];
+	if (scope->epoch_id != id || scope->lane->depth != 1 ||
+	    !ts_keep_end(thread, scope->lane, if_empty))
+		return false;
+	ts_bump_word(&scope->lane->stat->w.exits, 1);
+	thread->depth--;
+	if (thread->depth < TS_SCOPES_SHOWN)
+		ts_a64_store_rlx(&thread->stat->scope[thread->depth].epoch_id, 0);
+	ts_a64_store_rlx(&thread->stat->w.depth, thread->depth);
+	ts_tls.lane = ts_thread_lane(thread);
+	return true;
+}
+
+int tslab_scope_close(tslab_epoch_t epoch)
+{
+	int left, error;
+
+	if (end_kept(epoch, true)) {
+		ts_bump_word(&ts_tls.self->stat->w.epochs_closed, 1);
+		return 0;
+	}
+	left = tslab_domain_exit(epoch);
+	if (left && left != -EPERM)
+		return left;
+	error = tslab_epoch_close(epoch);
+	return error ? error : left;
+}
+
+int tslab_scope_discard(tslab_epoch_t epoch)
+{
+	int left, error;
+
+	if (end_kept(epoch, false)) {
+		ts_bump_word(&ts_tls.self->stat->w.epochs_discarded, 1);
+		return 0;
+	}
+	left = tslab_domain_exit(epoch);
+	if (left && left != -EPERM)
+		return left;
+	error = tslab_epoch_discard(epoch);
+	return error ? error : left;
 }
 
 tslab_epoch_t tslab_domain_current(void)

@@ -176,7 +176,8 @@ static void set_label(struct ts_epoch *epoch, const char *label)
 	if (epoch->label_known && !strncmp(epoch->label_given, label ? label : "", 32))
 		return;
 	strncpy(epoch->label_given, label ? label : "", 32);
-	epoch->label_known = true;
+	epoch->label_known = !epoch->label_given[31]; /* else the rest may differ next time */
+	epoch->label_given[31] = '\0';
 	ts_label_clean(label, epoch->label);
 	epoch->label_id = ts_label_id(epoch->label);
 	show_label(epoch);
@@ -186,6 +187,7 @@ int ts_epoch_relabel(struct ts_epoch *epoch, const char *label)
 {
 	ts_lock(&ts_lock_meta);
 	epoch->label_known = false;
+	ts_a32_store_rlx(&epoch->altered, 1);
 	ts_label_clean(label, epoch->label);
 	epoch->label_id = ts_label_id(epoch->label);
 	show_label(epoch);
@@ -254,6 +256,7 @@ int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entr
 	ts_a64_store_rlx(&epoch->limit_bytes, 0);
 	ts_a64_store_rlx(&epoch->charged_bytes, 0);
 	ts_a64_store_rlx(&epoch->references, 0);
+	ts_a32_store_rlx(&epoch->altered, 0);
 	set_label(epoch, label);
 	/* A warm lane joins before the epoch exists for others: that takes no atomic operation. */
 	warm = ts_lane_get_warm(thread, heap);
@@ -524,12 +527,24 @@ int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 
 /* -- discard ------------------------------------------------------------------------------------ */
 
+void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane)
+{
+	ts_lw_die(&lane->w);
+	ts_a64_store_rlx(&lane->holder, 0);
+	ts_lane_unbind(lane);
+	ts_lane_put(NULL, lane);
+	ts_a64_store_rlx(&epoch->lanes, 0);
+	ts_epoch_share_slot(epoch->slot);
+}
+
 /*
  * Hold a lane for the discard. False: a thread is inside. HELD without TRANSIENT and without a holder is
  * a thread that comes or goes: it sees DISCARDING and steps back, or is about to give back.
  */
-static bool seize(struct ts_lane *lane, uint64_t tag)
+static bool seize(struct ts_lane *lane)
 {
+	/* It is on the epoch's list, so it serves this epoch; its tag may be an older one (keep.h). */
+	uint64_t tag = ts_a64_load_rlx(&lane->w) & TS_LW_TAG;
 	unsigned rounds = 0;
 
 	for (;;) {
@@ -596,7 +611,6 @@ static void discard_lanes(struct ts_epoch *epoch, uint64_t lanes)
 
 int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 {
-	uint64_t tag = ts_lw_tag(ts_epoch_era(id));
 	uint64_t lanes = 0;
 	uint64_t link;
 
@@ -616,7 +630,7 @@ int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 	for (link = ts_a64_load_sc(&epoch->lanes); link;) { /* ORD-13 */
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
-		if (!seize(lane, tag))
+		if (!seize(lane))
 			return roll_back(epoch, link);
 		lanes += seized(lane);
 		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
@@ -629,7 +643,6 @@ int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 /* A closing epoch of a heap that is going: its parked lanes are emptied one by one. */
 static int empty_closing(struct ts_epoch *epoch, uint64_t id)
 {
-	uint64_t tag = ts_lw_tag(ts_epoch_era(id));
 	uint64_t link;
 
 	if (ts_ew_ref(&epoch->e, ts_epoch_era(id), 1u << TS_EPOCH_CLOSING) != TS_EPOCH_CLOSING)
@@ -638,7 +651,7 @@ static int empty_closing(struct ts_epoch *epoch, uint64_t id)
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
 		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
-		if (!seize(lane, tag) || !seized(lane))
+		if (!seize(lane) || !seized(lane))
 			continue;
 		ts_lane_discard(lane);
 		ts_lane_release(lane);

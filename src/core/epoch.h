@@ -38,6 +38,7 @@ struct ts_epoch {
 	uint8_t is_default;
 	uint8_t ring_entry; /* index + 1 */
 	bool label_known;
+	ts_a32 altered;       /* a limit, references or label were set on the open epoch */
 	char label_given[32]; /* as the program wrote it: the same text again costs one comparison */
 } __attribute__((aligned(256)));
 
@@ -89,6 +90,9 @@ struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t
 /* Charge memory of a lane against the limits of its epoch and heap. False = refused (counted, errno). */
 bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes);
 void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes);
+
+/* A kept pair (keep.h) goes: the lane rests for good, the slot is free for anybody. */
+void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane);
 
 /* Since it was opened. */
 uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch);

@@ -118,6 +118,18 @@ static inline bool ts_ew_discard_at_once(ts_a64 *e, uint64_t era)
 	return ts_a64_cas_acqrel(e, &alone, ts_ew_make(era, TS_EPOCH_COMMITTED, 1));
 }
 
+/*
+ * ACTIVE -> FREE in one step, by the thread that is inside with the only lane (HELD): as above, but the
+ * slot and the lane stay with the caller, who alone opens the slot again.
+ */
+static inline bool ts_ew_end_alone(ts_a64 *e, uint64_t era)
+{
+	uint64_t alone = ts_ew_make(era, TS_EPOCH_ACTIVE, 2);
+
+	/* ORD-11 acq_rel: all that was done under references that are gone precedes. */
+	return ts_a64_cas_acqrel(e, &alone, ts_ew_make(era, TS_EPOCH_FREE, 0));
+}
+
 /* ACTIVE -> DISCARDING. Returns the state that was seen; ACTIVE means that this caller made the step. */
 static inline enum ts_epoch_state ts_ew_begin_discard(ts_a64 *e, uint64_t era)
 {

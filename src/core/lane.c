@@ -118,8 +118,8 @@ void ts_lane_forget_resting(void)
 	resting_lanes = 0;
 }
 
-/* The lane's place in the shown tables changes: readers see an odd sequence meanwhile. */
-static void show_identity(struct ts_lane *lane, uint64_t epoch_id)
+/* Readers see an odd sequence meanwhile. */
+void ts_lane_show(struct ts_lane *lane, uint64_t epoch_id)
 {
 	struct ts_block_lane *stat = lane->stat;
 
@@ -151,7 +151,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 		ts_a64_add_rlx(&epoch->charged_bytes, bytes);
 	else if (bytes)
 		ts_a64_store_rlx(&epoch->charged_bytes, bytes);
-	show_identity(lane, id);
+	ts_lane_show(lane, id);
 	while (ts_lw_bind(&lane->w, ts_lw_tag(ts_epoch_era(id)), held ? TS_LW_HELD : 0) == TS_LW_DRAIN)
 		ts_lane_drain(lane);
 }
@@ -159,7 +159,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 void ts_lane_unbind(struct ts_lane *lane)
 {
 	ts_a64_store_rlx(&lane->epoch, 0);
-	show_identity(lane, 0);
+	ts_lane_show(lane, 0);
 }
 
 uint64_t ts_lane_bytes(const struct ts_lane *lane)
@@ -391,6 +391,10 @@ void ts_lane_enter(struct ts_lane *lane, const struct ts_thread *thread)
 
 void ts_lane_leave(struct ts_lane *lane)
 {
+	uint64_t tag = ts_lw_tag(ts_epoch_era(ts_a64_load_rlx(&lane->epoch_id)));
+
+	if ((ts_a64_load_rlx(&lane->w) & TS_LW_TAG) != tag)
+		ts_lw_retag(&lane->w, tag);
 	ts_a64_store_rlx(&lane->stat->w.held, 0);
 	/* Own store, before the give-back: once others may take the lane, ours must not match. */
 	ts_a64_store_rlx(&lane->holder, 0);
@@ -414,8 +418,7 @@ void ts_lane_discard(struct ts_lane *lane)
 	if (lane->settled == TS_SETTLED_LIVE) {
 		/* Bins were given up at close: only the chunks are left. */
 		for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
-			ts_a64_store_rel(&lane->stat->cls[c].frees, /* ORD-18 */
-					 ts_a64_load_rlx(&lane->stat->cls[c].allocs));
+			ts_count_all_freed(&lane->stat->cls[c]);
 		ts_lane_strip(lane);
 		return;
 	}

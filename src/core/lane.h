@@ -157,6 +157,11 @@ static inline void ts_count_free(const struct ts_lane *lane, const struct ts_bin
 	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, 1); /* ORD-18 */
 }
 
+static inline void ts_count_all_freed(struct ts_class_words *words)
+{
+	ts_a64_store_rel(&words->frees, ts_a64_load_rlx(&words->allocs)); /* ORD-18 */
+}
+
 /* A slot's bit in its node. */
 static inline uint64_t ts_slot_bit(const void *p)
 {
@@ -205,6 +210,8 @@ void ts_lane_put(struct ts_thread *thread, struct ts_lane *lane);
 
 /* Bind a resting lane to an epoch, held by the caller or parked. */
 void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, bool held);
+/* The lane's place in the shown tables changes. */
+void ts_lane_show(struct ts_lane *lane, uint64_t epoch_id);
 /* Finisher: the lane belongs to no epoch any more. */
 void ts_lane_unbind(struct ts_lane *lane);
 

@@ -284,6 +284,16 @@ static inline void ts_lw_die(ts_a64 *w)
 	(void)ts_a64_or_acqrel(w, TS_LW_DEAD);
 }
 
+/* Holder: the tag of the epoch that the lane serves now, before anybody may take it (keep.h). */
+static inline void ts_lw_retag(ts_a64 *w, uint64_t tag)
+{
+	uint64_t seen = ts_a64_load_rlx(w);
+
+	/* ORD-25 relaxed: the give-back that follows publishes it. */
+	while (!ts_a64_cas_rlx(w, &seen, (seen & ~TS_LW_TAG) | tag))
+		;
+}
+
 /*
  * Owner of a resting lane: bind it to an era, held or parked. DRAIN: a stray free has queued a node
  * meanwhile; take the queue and collect it first, else that node would never be pushed again.

@@ -168,7 +168,8 @@ static void charge_warm(struct ts_lane *lane)
 /* Nobody is inside but the survivor; closing lanes of others are settled when their close goes on. */
 static void reset_word(struct ts_lane *lane, const struct ts_thread *survivor)
 {
-	uint64_t w = ts_a64_load_rlx(&lane->w) & (TS_LW_TAG | TS_LW_CLOSING);
+	uint64_t w = (ts_a64_load_rlx(&lane->w) & TS_LW_CLOSING) |
+		     ts_lw_tag(ts_epoch_era(ts_a64_load_rlx(&lane->epoch_id)));
 	bool held = survivor && ts_a64_load_rlx(&lane->holder) == survivor->id;
 
 	ts_a64_store_rlx(&lane->stat->w.epoch_id, ts_a64_load_rlx(&lane->epoch_id));

@@ -232,18 +232,13 @@ static void kill_slab(unsigned c, uint32_t slab)
 		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
 }
 
-static void all_freed(struct ts_class_words *words)
-{
-	ts_a64_store_rel(&words->frees, ts_a64_load_rlx(&words->allocs)); /* ORD-18 */
-}
-
 /* Several slabs, or slots were freed one by one: bits and stack begin anew. */
 static void rewind_class(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	uint32_t first = lane->first_slab[c];
 
-	all_freed(&lane->stat->cls[c]);
+	ts_count_all_freed(&lane->stat->cls[c]);
 	ts_stack_clear(lane, bin, c);
 	for (uint32_t slab = first; slab != lane->slab[c];) {
 		slab = ts_slab_next(slab);
@@ -253,18 +248,8 @@ static void rewind_class(struct ts_lane *lane, unsigned c)
 	ts_slab_carve(lane, c, first);
 }
 
-void ts_slab_rewind(struct ts_lane *lane)
+void ts_slab_rewind_others(struct ts_lane *lane)
 {
-	/* One slab, nothing freed one by one: its bits never changed. */
-	for (uint64_t rest = lane->simple; rest; rest &= rest - 1) {
-		unsigned c = (unsigned)__builtin_ctzll(rest);
-		uint64_t start = (uintptr_t)ts_range_address(unit_granule(lane->first_slab[c]));
-
-		if (ts_a64_load_rlx(&lane->bin[c].bump) == start)
-			continue;
-		ts_a64_store_rlx(&lane->bin[c].bump, start);
-		all_freed(&lane->stat->cls[c]);
-	}
 	for (uint64_t rest = lane->classes & ~lane->simple; rest; rest &= rest - 1) {
 		unsigned c = (unsigned)__builtin_ctzll(rest);
 

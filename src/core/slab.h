@@ -26,6 +26,30 @@ static inline uint32_t ts_slab_first_unit(uint32_t unit)
 	return link & TS_CHAIN_INSIDE ? unit - (link & TS_CHAIN_NEXT) : unit;
 }
 
+/* For ts_slab_rewind. */
+void ts_slab_rewind_others(struct ts_lane *lane);
+
+/*
+ * All slots of all classes as never handed out. A class with one slab of which nothing was freed one by
+ * one has its bits still; it is not asked whether it was used at all: which ones are differs from request
+ * to request, and a wrong guess of the CPU costs more than the stores.
+ */
+static inline void ts_slab_rewind(struct ts_lane *lane)
+{
+	struct ts_class_words *words = lane->stat->cls;
+	char *base = ts_range.base;
+
+	for (uint64_t rest = lane->simple; rest; rest &= rest - 1) {
+		size_t c = (size_t)__builtin_ctzll(rest);
+		char *start = base + ((size_t)lane->first_slab[c] << TS_UNIT_SHIFT);
+
+		ts_a64_store_rlx(&lane->bin[c].bump, (uintptr_t)start);
+		ts_count_all_freed(&words[c]);
+	}
+	if ((lane->classes & ~lane->simple) || lane->unlisted)
+		ts_slab_rewind_others(lane);
+}
+
 /* A fresh slab of class c at the end of the class's chain: its first unit, or 0 with errno ENOMEM. */
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 /* The slots of this slab are the next to hand out, in the mode that the bin is in. */
@@ -34,8 +58,6 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
 bool ts_slab_refill(struct ts_lane *lane, unsigned c);
 /* A slot whose bit says free goes on the stack; the bin is in stack mode from then on. */
 void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p);
-/* All slots of all classes as never handed out. */
-void ts_slab_rewind(struct ts_lane *lane);
 /* The bins let go of all slabs: from now on chunks and local bits are all that is known. */
 void ts_slab_forget_bins(struct ts_lane *lane);
 /* Live slots of a chunk, counted from the bits, once the bins let go. */

@@ -166,6 +166,12 @@ static void abandon_scopes(struct ts_thread *thread)
 
 void ts_thread_drop_warm(struct ts_thread *thread)
 {
+	while (thread->kept_count) {
+		struct ts_kept *kept = &thread->kept[--thread->kept_count];
+
+		ts_thread_retain(thread, -(int64_t)ts_lane_bytes(kept->lane));
+		ts_epoch_dissolve(kept->epoch, kept->lane);
+	}
 	while (thread->warm) {
 		struct ts_lane *lane = ts_lane_at(thread->warm - 1);
 
@@ -244,6 +250,7 @@ void ts_thread_recover(struct ts_thread *survivor)
 		thread->default_lane = NULL;
 		thread->cache.count = 0;
 		thread->retained_bytes = 0;
+		thread->kept_count = 0;
 		thread->warm = thread->warm_count = 0;
 		thread->slot_count = 0;
 		thread->spare_blocks =
@@ -252,8 +259,12 @@ void ts_thread_recover(struct ts_thread *survivor)
 		thread->next_free = free_threads;
 		free_threads = i + 1;
 	}
-	if (survivor && !survivor->ending)
-		show_again(survivor);
+	if (!survivor || survivor->ending)
+		return;
+	while (survivor->kept_count)
+		survivor->retained_bytes -=
+			ts_lane_bytes(survivor->kept[--survivor->kept_count].lane);
+	show_again(survivor);
 }
 
 int ts_thread_start(void)

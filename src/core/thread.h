@@ -16,12 +16,20 @@
 #define TS_SCOPES_MAX 4096
 #define TS_SLOTS_CACHED 8
 #define TS_WARM_LANES 16
+#define TS_KEPT 4
 #define TS_DIRECTORY_SPAN 256 /* epoch slots a directory page covers */
 
 struct ts_scope {
 	uint64_t epoch_id;
 	struct ts_lane *lane;
-	uint32_t site;
+	const void *pc;
+	uint32_t site; /* number of pc; both stay when the scope is left */
+};
+
+/* See keep.h. */
+struct ts_kept {
+	struct ts_epoch *epoch;
+	struct ts_lane *lane;
 };
 
 struct ts_thread {
@@ -30,11 +38,13 @@ struct ts_thread {
 	uint32_t depth;
 	uint32_t scopes_max;
 	struct ts_scope *scopes;
+	struct ts_kept kept[TS_KEPT];
+	uint32_t kept_count;
 	struct ts_lane *default_lane; /* of the default heap's default epoch; held until the end */
 	struct ts_lane **directory[TS_EPOCH_SLOTS / TS_DIRECTORY_SPAN]; /* slot -> lane last used there */
 	struct ts_lane **handle_directory[TS_EPOCH_SLOTS / TS_DIRECTORY_SPAN];
 	struct ts_chunk_cache cache;
-	uint64_t retained_bytes; /* cache and warm lanes */
+	uint64_t retained_bytes; /* cache, warm and kept lanes */
 	uint32_t warm;           /* list of resting lanes: index + 1 */
 	uint32_t warm_count;
 	uint32_t slot_count;
@@ -97,7 +107,7 @@ void ts_thread_block_put(struct ts_thread *thread, char **block);
 /* Zeroed memory for metadata that is never returned. `bytes` a power of two up to 64 KiB. */
 void *ts_meta_alloc(size_t bytes);
 
-/* Give up the lanes that the thread keeps warm. */
+/* Give up the lanes that the thread keeps warm, and the pairs of keep.h. */
 void ts_thread_drop_warm(struct ts_thread *thread);
 
 /* The lane of the innermost scope, else the default epoch's, else ts_lane_none. */

@@ -36,7 +36,7 @@ static void add_holdings(struct ts_lane_sum *sum, const struct ts_block_lane *la
 	uint64_t exits = ts_minus(ts_a64_load_rlx(&lane->w.exits), base);
 
 	sum->lanes++;
-	sum->held += ts_a64_load_rlx(&lane->w.held) != 0;
+	sum->held += ts_a64_load_rlx(&lane->w.held) && ts_a64_load_rlx(&lane->w.epoch_id);
 	sum->enters += enters;
 	sum->exits += exits;
 	sum->open_scopes += ts_minus(enters, exits);
