@@ -39,11 +39,31 @@ static void add(struct bench_allocators *set, const char *name, const char *prel
 	set->count++;
 }
 
-void bench_allocators_init(struct bench_allocators *set, const char *tslab_file)
+/* "NAME=FILE" or "FILE"; the loader finds a FILE without a slash. Nothing after a slash is a name. */
+static void add_tslab(struct bench_allocators *set, const char *argument)
+{
+	size_t name_bytes = strcspn(argument, "=/");
+	char name[BENCH_NAME_MAX] = "tslab";
+
+	if (argument[name_bytes] != '=') {
+		add(set, name, argument, BENCH_TSLAB);
+		return;
+	}
+	if (name_bytes == 0 || name_bytes >= sizeof(name) || argument[name_bytes + 1] == '\0')
+		bench_die("--tslab wants FILE or NAME=FILE, not '%s'", argument);
+	memcpy(name, argument, name_bytes);
+	name[name_bytes] = '\0';
+	add(set, name, argument + name_bytes + 1, BENCH_TSLAB);
+}
+
+void bench_allocators_init(struct bench_allocators *set, const char *const *tslabs, unsigned count)
 {
 	set->count = 0;
 	add(set, "floor", NULL, BENCH_FLOOR);
-	add(set, "tslab", tslab_file, BENCH_TSLAB);
+	for (unsigned i = 0; i < count; i++)
+		add_tslab(set, tslabs[i]);
+	if (count == 0)
+		add_tslab(set, "libtslab.so.0");
 	add(set, "glibc", NULL, BENCH_PEER);
 	add(set, "jemalloc", "libjemalloc.so.2", BENCH_PEER);
 	add(set, "tcmalloc", "libtcmalloc_minimal.so.4", BENCH_PEER);
@@ -79,23 +99,43 @@ static bool listed(const char *names, const char *name)
 	return false;
 }
 
-void bench_allocators_keep(struct bench_allocators *set, const char *names)
+static void must_know_all(const struct bench_allocators *set, const char *option, const char *names)
 {
 	char copy[1024], *rest = NULL;
-	unsigned kept = 0;
 
 	if (strlen(names) >= sizeof(copy))
-		bench_die("--allocators: the list is too long");
+		bench_die("%s: the list is too long", option);
 	strcpy(copy, names);
 	for (char *name = strtok_r(copy, ",", &rest); name; name = strtok_r(NULL, ",", &rest))
 		if (!bench_allocators_find(set, name))
-			bench_die("--allocators: no allocator is called '%s'", name);
+			bench_die("%s: no allocator is called '%s'", option, name);
+}
+
+void bench_allocators_keep(struct bench_allocators *set, const char *names)
+{
+	unsigned kept = 0;
+
+	must_know_all(set, "--allocators", names);
 	for (unsigned i = 0; i < set->count; i++)
 		if (listed(names, set->list[i].name))
 			set->list[kept++] = set->list[i];
 	set->count = kept;
 	if (kept == 0)
 		bench_die("--allocators: none left");
+}
+
+void bench_allocators_compare(struct bench_allocators *set, const char *names)
+{
+	bool judged = false;
+
+	must_know_all(set, "--compare", names ? names : "");
+	for (unsigned i = 0; i < set->count; i++) {
+		struct bench_allocator *allocator = &set->list[i];
+		bool build = allocator->kind == BENCH_TSLAB;
+
+		allocator->compared = (build && judged) || listed(names, allocator->name);
+		judged = judged || build;
+	}
 }
 
 const struct bench_allocator *bench_allocators_find(const struct bench_allocators *set,

@@ -39,6 +39,7 @@ struct bench_allocator {
 	char name[BENCH_NAME_MAX];
 	const char *preload; /* file or soname; NULL = what libc has */
 	enum bench_kind kind;
+	bool compared; /* tslab's ratio to it is reported, with its interval */
 };
 
 struct bench_calls {
@@ -62,12 +63,14 @@ struct bench_allocators {
 	unsigned count;
 };
 
-/* The floor, tslab and what the distribution provides. */
-void bench_allocators_init(struct bench_allocators *set, const char *tslab_file);
+/* The floor, the builds of tslab ("FILE" or "NAME=FILE") and what the distribution provides. */
+void bench_allocators_init(struct bench_allocators *set, const char *const *tslabs, unsigned count);
 /* "NAME=FILE"; dies on a bad argument. */
 void bench_allocators_add_peer(struct bench_allocators *set, const char *argument);
 /* Keeps those named in a comma-separated list; dies on an unknown name. */
 void bench_allocators_keep(struct bench_allocators *set, const char *names);
+/* Marks each tslab build but the first, and those named in the list (or NULL); dies on an unknown name. */
+void bench_allocators_compare(struct bench_allocators *set, const char *names);
 const struct bench_allocator *bench_allocators_find(const struct bench_allocators *set,
 						    const char *name);
 /* In the child: fills the table and proves that the preloaded library is the one that answers. */
@@ -220,7 +223,14 @@ struct bench_quartiles {
 	double uncertainty; /* of the median, relative: 1.57 IQR / sqrt(n) as the notch of a box plot */
 };
 
+struct bench_interval {
+	double median;
+	double low, high; /* hold the true median with 95 % confidence */
+	bool known;       /* false: too few samples for that */
+};
+
 struct bench_quartiles bench_statistics_quartiles(const double *samples, unsigned count);
+struct bench_interval bench_statistics_interval(const double *samples, unsigned count);
 
 /* ----------------------------------------------------------------------------------- rounds.c -- */
 
@@ -241,7 +251,8 @@ struct bench_row {
 	struct bench_quartiles figure[BENCH_ALLOCATORS_MAX];
 	int best;                     /* index of the best peer, -1 if nobody else ran */
 	struct bench_quartiles ratio; /* tslab to the best peer, paired by round */
-	bool noisy;                   /* a figure or the ratio is less certain than allowed */
+	struct bench_interval compared[BENCH_ALLOCATORS_MAX]; /* the same for allocators so marked */
+	bool noisy; /* a figure or the ratio is less certain than allowed */
 	bool noisy_figure[BENCH_ALLOCATORS_MAX];
 	bool noisy_ratio;
 	bool has_system_calls;
@@ -252,7 +263,7 @@ struct bench_results {
 	const struct bench_options *options;
 	const struct bench_allocators *allocators;
 	char files[BENCH_ALLOCATORS_MAX][256];
-	int tslab; /* index, -1 if it was left out */
+	int tslab; /* index of the first tslab, which is judged; -1 = left out */
 	struct bench_row *rows;
 	unsigned count;
 };

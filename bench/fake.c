@@ -2,9 +2,10 @@
 /*
  * fake.c: a library with tslab's names and known faults, so that selftest.sh can show that the benchmark
  * notices them: each epoch_open makes one system call, each tslab_malloc wastes FAKE_SPIN turns, or, if
- * FAKE_UNSTEADY is set, only in every other round.
+ * FAKE_UNSTEADY is set, only in every other round, or, if FAKE_SLOW is set, only under that name.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,13 +13,15 @@
 
 static unsigned fake_spin;
 
-/* glibc hands the program's arguments to constructors; a child of the benchmark has its seed in one. */
+/* glibc hands the program's arguments to constructors; a child of the benchmark has its name and its seed there. */
 __attribute__((constructor)) static void fake_start(int argc, char **argv)
 {
-	const char *spin = getenv("FAKE_SPIN");
+	const char *spin = getenv("FAKE_SPIN"), *slow = getenv("FAKE_SLOW");
 
 	fake_spin = spin ? (unsigned)atoi(spin) : 0;
 	if (getenv("FAKE_UNSTEADY") && argc > 6 && atoi(argv[6]) % 2)
+		fake_spin = 0;
+	if (slow && argc > 6 && strcmp(argv[2], slow) != 0)
 		fake_spin = 0;
 }
 

@@ -23,8 +23,11 @@ void bench_die(const char *format, ...)
 
 static const char usage_text[] =
 	"usage: tslab-bench [options]\n"
-	"  --tslab FILE        the library to measure (default libtslab.so.0)\n"
+	"  --tslab [NAME=]FILE the library to measure (default tslab=libtslab.so.0); may be repeated:\n"
+	"                      the first one is judged, the others are measured beside it\n"
 	"  --peer NAME=FILE    measure one more malloc; may be repeated\n"
+	"  --compare LIST      show the ratio to these, comma-separated, with its 95 % interval, as is\n"
+	"                      done for other builds of the library\n"
 	"  --allocators LIST   only these, comma-separated\n"
 	"  --workloads LIST    only these, comma-separated\n"
 	"  --rounds N          at least N rounds (default 7, at least 7 with --gate)\n"
@@ -41,6 +44,7 @@ static const char usage_text[] =
 enum {
 	OPTION_TSLAB,
 	OPTION_PEER,
+	OPTION_COMPARE,
 	OPTION_ALLOCATORS,
 	OPTION_WORKLOADS,
 	OPTION_ROUNDS,
@@ -59,6 +63,7 @@ enum {
 static const struct option long_options[] = {
 	{ "tslab", required_argument, NULL, OPTION_TSLAB },
 	{ "peer", required_argument, NULL, OPTION_PEER },
+	{ "compare", required_argument, NULL, OPTION_COMPARE },
 	{ "allocators", required_argument, NULL, OPTION_ALLOCATORS },
 	{ "workloads", required_argument, NULL, OPTION_WORKLOADS },
 	{ "rounds", required_argument, NULL, OPTION_ROUNDS },
@@ -74,13 +79,25 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* The values of an option that may be repeated. */
+struct list {
+	const char *text[BENCH_ALLOCATORS_MAX];
+	unsigned count;
+};
+
 struct arguments {
 	const char *text[OPTION_COUNT]; /* NULL = not given */
-	const char *peers[BENCH_ALLOCATORS_MAX];
-	unsigned peer_count;
+	struct list tslabs, peers;
 	struct bench_options options;
 	struct bench_allocators allocators;
 };
+
+static void append(struct list *list, int option)
+{
+	if (list->count == BENCH_ALLOCATORS_MAX)
+		bench_die("too many --%s", long_options[option].name);
+	list->text[list->count++] = optarg;
+}
 
 static void take_option(struct arguments *arguments, int option)
 {
@@ -91,11 +108,10 @@ static void take_option(struct arguments *arguments, int option)
 	if (option == '?')
 		bench_die("see --help");
 	arguments->text[option] = optarg ? optarg : "";
-	if (option != OPTION_PEER)
-		return;
-	if (arguments->peer_count == BENCH_ALLOCATORS_MAX)
-		bench_die("too many --peer");
-	arguments->peers[arguments->peer_count++] = optarg;
+	if (option == OPTION_PEER)
+		append(&arguments->peers, option);
+	if (option == OPTION_TSLAB)
+		append(&arguments->tslabs, option);
 }
 
 /* Return: the option's number, or @otherwise if it was not given. */
@@ -133,7 +149,7 @@ static void read_numbers(struct arguments *arguments)
 
 static void read_arguments(struct arguments *arguments, int argc, char **argv)
 {
-	const char *tslab_file = "libtslab.so.0";
+	const struct list *tslabs = &arguments->tslabs, *peers = &arguments->peers;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
@@ -141,13 +157,12 @@ static void read_arguments(struct arguments *arguments, int argc, char **argv)
 	if (optind != argc)
 		bench_die("what is '%s'? (--help)", argv[optind]);
 	read_numbers(arguments);
-	if (arguments->text[OPTION_TSLAB])
-		tslab_file = arguments->text[OPTION_TSLAB];
-	bench_allocators_init(&arguments->allocators, tslab_file);
-	for (unsigned i = 0; i < arguments->peer_count; i++)
-		bench_allocators_add_peer(&arguments->allocators, arguments->peers[i]);
+	bench_allocators_init(&arguments->allocators, tslabs->text, tslabs->count);
+	for (unsigned i = 0; i < peers->count; i++)
+		bench_allocators_add_peer(&arguments->allocators, peers->text[i]);
 	if (arguments->text[OPTION_ALLOCATORS])
 		bench_allocators_keep(&arguments->allocators, arguments->text[OPTION_ALLOCATORS]);
+	bench_allocators_compare(&arguments->allocators, arguments->text[OPTION_COMPARE]);
 }
 
 static void list(const struct arguments *arguments)

@@ -104,6 +104,31 @@ static void print_notes(FILE *out, const struct bench_row *row)
 			workload->name, row->rounds);
 }
 
+static bool is_compared(const struct bench_results *results, const struct bench_row *row, unsigned i)
+{
+	return results->tslab >= 0 && row->ran[i] && results->allocators->list[i].compared;
+}
+
+static void print_comparisons(FILE *out, const struct bench_results *results,
+			      const struct bench_row *row)
+{
+	const struct bench_allocator *list = results->allocators->list;
+
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		const struct bench_interval *ratio = &row->compared[i];
+
+		if (!is_compared(results, row, i))
+			continue;
+		fprintf(out, "%s: %s to %s %.4f", row->workload->name, list[results->tslab].name,
+			list[i].name, ratio->median);
+		if (ratio->known)
+			fprintf(out, ", 95 %% interval %.4f-%.4f", ratio->low, ratio->high);
+		else
+			fprintf(out, ", no interval from fewer than 6 rounds");
+		fprintf(out, " (%u rounds)\n", row->rounds);
+	}
+}
+
 void bench_report_text(FILE *out, const struct bench_results *results)
 {
 	fprintf(out, "\n| %-38s | %-10s | %5s | %11s | %-13s | %5s |", "workload", "unit", "ratio",
@@ -119,6 +144,8 @@ void bench_report_text(FILE *out, const struct bench_results *results)
 	fprintf(out, "\n");
 	for (unsigned i = 0; i < results->count; i++)
 		print_notes(out, &results->rows[i]);
+	for (unsigned i = 0; i < results->count; i++)
+		print_comparisons(out, results, &results->rows[i]);
 }
 
 static void json_string(FILE *out, const char *text)
@@ -168,6 +195,28 @@ static void json_comparison(FILE *out, const struct bench_results *results,
 	fprintf(out, "}");
 }
 
+static void json_intervals(FILE *out, const struct bench_results *results, const struct bench_row *row)
+{
+	const char *comma = "";
+
+	fprintf(out, ",\"compared\":[");
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		const struct bench_interval *ratio = &row->compared[i];
+
+		if (!is_compared(results, row, i))
+			continue;
+		fprintf(out, "%s{\"with\":", comma);
+		json_string(out, results->allocators->list[i].name);
+		fprintf(out, ",\"ratio\":%.6g,\"interval\":", ratio->median);
+		if (ratio->known)
+			fprintf(out, "[%.6g,%.6g]}", ratio->low, ratio->high);
+		else
+			fprintf(out, "null}");
+		comma = ",";
+	}
+	fprintf(out, "]");
+}
+
 static void json_row(FILE *out, const struct bench_results *results, const struct bench_row *row)
 {
 	const struct bench_workload *workload = row->workload;
@@ -184,6 +233,7 @@ static void json_row(FILE *out, const struct bench_results *results, const struc
 		return;
 	}
 	json_comparison(out, results, row);
+	json_intervals(out, results, row);
 	if (row->has_system_calls)
 		fprintf(out, ",\"system_calls\":%" PRIu64, row->system_calls);
 	fprintf(out, ",\"figures\":[");

@@ -70,15 +70,30 @@ static void find_best_peer(const struct bench_results *results, struct bench_row
 	}
 }
 
+/* Paired by round: what slows a round down slows both. */
+static void pair_ratios(const struct bench_results *results, const struct bench_row *row,
+			unsigned other, double *ratios)
+{
+	for (unsigned round = 0; round < row->rounds; round++)
+		ratios[round] = row->samples[results->tslab][round] / row->samples[other][round];
+}
+
 static void compare(const struct bench_results *results, struct bench_row *row)
 {
 	double ratios[BENCH_ROUNDS_MAX];
 
-	if (results->tslab < 0 || !row->ran[results->tslab] || row->best < 0)
+	if (results->tslab < 0 || !row->ran[results->tslab])
 		return;
-	for (unsigned round = 0; round < row->rounds; round++)
-		ratios[round] = row->samples[results->tslab][round] / row->samples[row->best][round];
-	row->ratio = bench_statistics_quartiles(ratios, row->rounds);
+	if (row->best >= 0) {
+		pair_ratios(results, row, (unsigned)row->best, ratios);
+		row->ratio = bench_statistics_quartiles(ratios, row->rounds);
+	}
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		if (!results->allocators->list[i].compared || !row->ran[i])
+			continue;
+		pair_ratios(results, row, i, ratios);
+		row->compared[i] = bench_statistics_interval(ratios, row->rounds);
+	}
 }
 
 /*

@@ -85,9 +85,31 @@ json_is_complete() {
 			.sizes_bytes[1] == 504)' "$work/out"
 }
 
+# Another build is no peer; one that is slow on purpose is told apart, with an interval.
+compares_builds() {
+	measure 0 FAKE_SPIN=200 FAKE_SLOW=slow "$bench" --tslab "new=$fake" --tslab "slow=$fake" \
+		--tslab "same=$fake" --compare glibc --allocators new,slow,same,glibc --workloads pair \
+		--bursts 1 --max-spread 1000 --json "$work/json" &&
+		grep '^pair: new to slow .* 95 % interval' "$work/out" &&
+		jq -e '.workloads[0] | .best_peer == "glibc" and .ratio.median < 2 and
+			([.compared[].with] == ["slow", "same", "glibc"]) and
+			(.compared[0] | .interval[1] < 0.5 and .ratio <= .interval[1]) and
+			(.compared[1] | .interval[0] > 0.5)' "$work/json"
+}
+
+no_interval_from_few_rounds() {
+	measure 0 "$bench" --tslab "new=$fake" --tslab "old=$fake" --allocators new,old --workloads pair \
+		--bursts 1 --rounds 5 --max-rounds 5 --max-spread 1000 --json "$work/json" &&
+		grep '^pair: new to old .* no interval' "$work/out" &&
+		jq -e '.workloads[0] | .best_peer == null and .compared[0].interval == null' "$work/json"
+}
+
 check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
 check 'an unknown allocator is refused' refuses "'hoard'" --allocators glibc,hoard
 check 'a number that is none is refused' refuses '--rounds wants' --rounds 7x
+check 'two builds of one name are refused' refuses 'called tslab' --tslab a.so --tslab b.so
+check 'a build without a file is refused' refuses '--tslab wants' --tslab old=
+check 'a comparison with nobody is refused' refuses "'old'" --compare old
 check 'a peer without a file is refused' refuses 'no file' --peer x=/nonexistent
 check 'a peer that has no malloc is refused' \
 	refuses 'no malloc of its own' --peer "x=$fake" --allocators x --workloads pair
@@ -98,6 +120,8 @@ check 'system calls are counted' counts_system_calls
 check 'what exceeds its limit fails the gate' gate_fails
 check 'what keeps it passes' gate_passes
 check 'rounds that disagree give no figure' withholds_noise
+check 'builds of the library are compared' compares_builds
+check 'five rounds make no interval' no_interval_from_few_rounds
 check 'the JSON holds all that was measured' json_is_complete
 echo "1..$count"
 exit $failed

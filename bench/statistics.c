@@ -41,3 +41,38 @@ struct bench_quartiles bench_statistics_quartiles(const double *samples, unsigne
 		result.uncertainty = 1.57 * (result.high - result.low) / sqrt(count) / result.median;
 	return result;
 }
+
+/*
+ * How many samples may be dropped at either end so that the rest still spans the median of what they were
+ * drawn from with 95 % confidence: samples fall below that median like heads of a coin, whatever their
+ * distribution. Return: -1 if even all of them do not (fewer than six).
+ */
+static int droppable(unsigned count)
+{
+	double heads = pow(0.5, count), below = heads; /* P(k heads), P(at most k heads) */
+	int k = 0;
+
+	while (below <= 0.025) {
+		heads *= (double)(count - (unsigned)k) / (k + 1);
+		below += heads;
+		k++;
+	}
+	return k - 1;
+}
+
+struct bench_interval bench_statistics_interval(const double *samples, unsigned count)
+{
+	double sorted[BENCH_ROUNDS_MAX];
+	struct bench_interval result = { 0 };
+	int dropped = droppable(count);
+
+	result.median = bench_statistics_quartiles(samples, count).median;
+	if (dropped < 0)
+		return result;
+	memcpy(sorted, samples, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), by_value);
+	result.low = sorted[dropped];
+	result.high = sorted[count - 1 - (unsigned)dropped];
+	result.known = true;
+	return result;
+}
