@@ -101,6 +101,7 @@ static uint64_t lifetimes(const struct bench_workload *workload)
 	return workload->operations;
 }
 
+/* How a program begins a lifetime, and its two ways to end it. */
 static tslab_epoch_t begin_epoch(struct bench_worker *worker)
 {
 	tslab_epoch_t epoch;
@@ -108,6 +109,18 @@ static tslab_epoch_t begin_epoch(struct bench_worker *worker)
 	must(worker->run->calls.epoch_open(worker->heap, "request", &epoch), "tslab_epoch_open");
 	must(worker->run->calls.domain_enter(epoch), "tslab_domain_enter");
 	return epoch;
+}
+
+static void discard_epoch(struct bench_worker *worker, tslab_epoch_t epoch)
+{
+	must(worker->run->calls.domain_exit(epoch), "tslab_domain_exit");
+	must(worker->run->calls.epoch_discard(epoch), "tslab_epoch_discard");
+}
+
+static void close_epoch(struct bench_worker *worker, tslab_epoch_t epoch)
+{
+	must(worker->run->calls.domain_exit(epoch), "tslab_domain_exit");
+	must(worker->run->calls.epoch_close(epoch), "tslab_epoch_close");
 }
 
 void bench_discard_burst(struct bench_worker *worker)
@@ -120,8 +133,7 @@ void bench_discard_burst(struct bench_worker *worker)
 			tslab_epoch_t epoch = begin_epoch(worker);
 
 			fill(worker, calls->allocate);
-			must(calls->domain_exit(epoch), "tslab_domain_exit");
-			must(calls->epoch_discard(epoch), "tslab_epoch_discard");
+			discard_epoch(worker, epoch);
 		} else if (kind == BENCH_PEER_HEAP) {
 			void *heap = calls->peer_heap_new();
 
@@ -145,8 +157,7 @@ void bench_free_each_burst(struct bench_worker *worker)
 
 			fill(worker, calls->allocate);
 			release_all(worker);
-			must(calls->domain_exit(epoch), "tslab_domain_exit");
-			must(calls->epoch_close(epoch), "tslab_epoch_close");
+			close_epoch(worker, epoch);
 		} else if (kind == BENCH_PEER_HEAP) {
 			void *heap = calls->peer_heap_new();
 
@@ -162,12 +173,6 @@ void bench_free_each_burst(struct bench_worker *worker)
 
 void bench_epoch_burst(struct bench_worker *worker)
 {
-	const struct bench_calls *calls = &worker->run->calls;
-
-	for (uint64_t n = worker->run->workload->operations; n > 0; n--) {
-		tslab_epoch_t epoch = begin_epoch(worker);
-
-		must(calls->domain_exit(epoch), "tslab_domain_exit");
-		must(calls->epoch_close(epoch), "tslab_epoch_close");
-	}
+	for (uint64_t n = worker->run->workload->operations; n > 0; n--)
+		close_epoch(worker, begin_epoch(worker));
 }
