@@ -84,6 +84,7 @@ void bench_allocators_add_peer(struct bench_allocators *set, const char *argumen
 	if (!file)
 		bench_die("--peer %s: no file %s", name, equals + 1);
 	add(set, name, file, BENCH_PEER);
+	set->list[set->count - 1].added = true;
 }
 
 static bool listed(const char *names, const char *name)

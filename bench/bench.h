@@ -24,7 +24,8 @@
 #define BENCH_ALLOCATORS_MAX 24
 #define BENCH_ROUNDS_MAX 200
 #define BENCH_BURSTS_MAX 64
-#define BENCH_THREADS_MAX 4
+#define BENCH_THREADS_MAX 64
+#define BENCH_PARTS_MAX 6
 
 /* ------------------------------------------------------------------------------- allocators.c -- */
 
@@ -39,6 +40,7 @@ struct bench_allocator {
 	char name[BENCH_NAME_MAX];
 	const char *preload; /* file or soname; NULL = what libc has */
 	enum bench_kind kind;
+	bool added;    /* a peer that the distribution does not provide */
 	bool compared; /* tslab's ratio to it is reported, with its interval */
 };
 
@@ -88,27 +90,40 @@ enum bench_who {
 	BENCH_TSLAB_ONLY, /* no peer has the operation */
 };
 
+/* One figure of a workload: a row of the table. Lower is better; a limit of 0 is none. */
+struct bench_part {
+	const char *name;  /* NULL if the workload has only one */
+	const char *title; /* follows the workload's */
+	const char *unit;
+	double goal_ratio;    /* to the best peer */
+	double landing_ratio; /* acceptable with a reason */
+	double goal_figure;   /* the goal for the figure itself */
+	double gate_ratio;    /* --gate fails above it */
+	double gate_figure;
+};
+
 struct bench_workload {
 	const char *name;
 	const char *title;
-	const char *unit;
 	enum bench_who who;
 	unsigned threads;
+	bool each_thread; /* @operations are those of each thread; a figure is a CPU's time for one */
+	bool memory;      /* the figure is of memory, of which the floor has none */
+	bool counts_system_calls;
 	uint32_t min_bytes, max_bytes; /* sizes are uniform in between */
 	uint32_t objects;              /* live objects, or objects of a lifetime, per thread */
 	uint64_t operations;           /* of one burst; what a time is divided by */
-	double goal_ratio;             /* to the best peer; 0 = none set */
-	double gate_ratio;             /* --gate fails above it; 0 = not gated */
-	double gate_ns;                /* the same for the figure itself */
+	struct bench_part parts[BENCH_PARTS_MAX];     /* those with a unit */
 	void (*prepare)(struct bench_worker *worker); /* each thread, once, not timed */
 	void (*burst)(struct bench_worker *worker);   /* each thread, timed */
-	/* The figure if it is not the time of a burst divided by its operations. */
-	double (*read_figure)(struct bench_run *run);
+	/* One figure for each part, if the only one is not the time of a burst by its operations. */
+	void (*read_figures)(struct bench_run *run, double *figures);
 };
 
 extern const struct bench_workload bench_workloads[];
 extern const unsigned bench_workloads_count;
 const struct bench_workload *bench_workloads_find(const char *name);
+unsigned bench_workloads_parts(const struct bench_workload *workload);
 
 /* The loops, by file. Each runs for every allocator. */
 void bench_pair_burst(struct bench_worker *worker);
@@ -116,7 +131,7 @@ void bench_replace_prepare(struct bench_worker *worker);
 void bench_replace_burst(struct bench_worker *worker);
 void bench_resident_prepare(struct bench_worker *worker);
 void bench_resident_burst(struct bench_worker *worker);
-double bench_resident_figure(struct bench_run *run);
+void bench_resident_figures(struct bench_run *run, double *figures);
 void bench_lifetime_prepare(struct bench_worker *worker);
 void bench_frame_prepare(struct bench_worker *worker);
 void bench_discard_burst(struct bench_worker *worker);
@@ -153,8 +168,8 @@ struct bench_run {
 
 /* Starts the threads, each on its CPU, and runs workload->prepare in each. */
 void bench_team_start(struct bench_run *run);
-/* Runs one burst in all threads. Return: the figure. */
-double bench_team_burst(struct bench_run *run);
+/* Runs one burst in all threads. */
+void bench_team_burst(struct bench_run *run, double figures[BENCH_PARTS_MAX]);
 /* Zeroed, resident memory that no allocator under test sees. */
 void *bench_team_pages(size_t bytes);
 /* How many CPUs the process may use. */
@@ -209,7 +224,7 @@ void bench_process_exec(const struct bench_job *job) __attribute__((noreturn));
 bool bench_process_is_child(int argc, char **argv, struct bench_job *job);
 /* Starts a child and waits until it is prepared. */
 void bench_process_start(struct bench_process *process, struct bench_job *job);
-double bench_process_burst(struct bench_process *process);
+void bench_process_burst(struct bench_process *process, double figures[BENCH_PARTS_MAX]);
 void bench_process_stop(struct bench_process *process);
 /* Runs @job to its end and counts the system calls of its last burst. */
 uint64_t bench_process_system_calls(const struct bench_job *job);
@@ -244,13 +259,15 @@ struct bench_options {
 
 struct bench_row {
 	const struct bench_workload *workload;
+	unsigned part;
 	unsigned rounds;
 	bool skipped; /* fewer CPUs than the workload needs */
 	bool ran[BENCH_ALLOCATORS_MAX];
 	double samples[BENCH_ALLOCATORS_MAX][BENCH_ROUNDS_MAX];
 	struct bench_quartiles figure[BENCH_ALLOCATORS_MAX];
-	int best;                     /* index of the best peer, -1 if nobody else ran */
-	struct bench_quartiles ratio; /* tslab to the best peer, paired by round */
+	int best;                                /* index of the best peer, -1 if nobody else ran */
+	int best_apt;                            /* the same among those of the distribution */
+	struct bench_quartiles ratio, ratio_apt; /* tslab to them, paired by round */
 	struct bench_interval compared[BENCH_ALLOCATORS_MAX]; /* the same for allocators so marked */
 	bool noisy; /* a figure or the ratio is less certain than allowed */
 	bool noisy_figure[BENCH_ALLOCATORS_MAX];
@@ -268,7 +285,8 @@ struct bench_results {
 	unsigned count;
 };
 
-void bench_rounds_run(struct bench_results *results, struct bench_row *row);
+/* @rows: one for each part of a workload. */
+void bench_rounds_run(struct bench_results *results, struct bench_row *rows, unsigned parts);
 
 /* ----------------------------------------------------------------------------------- report.c -- */
 

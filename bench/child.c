@@ -21,9 +21,10 @@ static void serve(struct bench_run *run, int channel, const struct bench_ready *
 
 	must_write(channel, ready, sizeof(*ready));
 	while (read(channel, &command, 1) == 1) {
-		double figure = bench_team_burst(run);
+		double figures[BENCH_PARTS_MAX] = { 0 };
 
-		must_write(channel, &figure, sizeof(figure));
+		bench_team_burst(run, figures);
+		must_write(channel, figures, sizeof(figures));
 	}
 }
 
@@ -31,14 +32,20 @@ static void serve(struct bench_run *run, int channel, const struct bench_ready *
 static void print_bursts(struct bench_run *run, unsigned bursts)
 {
 	for (unsigned i = 1; i <= bursts; i++) {
+		double figures[BENCH_PARTS_MAX] = { 0 };
+
 		run->marked = i == bursts;
-		printf("%.3f\n", bench_team_burst(run));
+		bench_team_burst(run, figures);
+		for (unsigned part = 0; part < bench_workloads_parts(run->workload); part++)
+			printf("%s%.3f", part ? " " : "", figures[part]);
+		printf("\n");
 	}
 	fflush(stdout);
 }
 
 void bench_child_main(const struct bench_job *job)
 {
+	double figures[BENCH_PARTS_MAX];
 	struct bench_ready ready;
 
 	child_run.workload = job->workload;
@@ -47,7 +54,8 @@ void bench_child_main(const struct bench_job *job)
 	memset(&ready, 0, sizeof(ready));
 	bench_allocators_load(job->allocator, &child_run.calls, ready.file, sizeof(ready.file));
 	bench_team_start(&child_run);
-	bench_team_burst(&child_run); /* the first one is for caches, page faults and lazy starts */
+	bench_team_burst(&child_run,
+			 figures); /* the first one is for caches, page faults and lazy starts */
 	if (job->channel >= 0)
 		serve(&child_run, job->channel, &ready);
 	else

@@ -129,7 +129,7 @@ void bench_resident_burst(struct bench_worker *worker)
 		replace_written(worker, resident_sizes);
 }
 
-double bench_resident_figure(struct bench_run *run)
+void bench_resident_figures(struct bench_run *run, double *figures)
 {
-	return (double)(resident_bytes() - run->base_resident_bytes) / (double)run->live_bytes;
+	figures[0] = (double)(resident_bytes() - run->base_resident_bytes) / (double)run->live_bytes;
 }

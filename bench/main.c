@@ -192,23 +192,37 @@ static void run_one(const struct arguments *arguments)
 	bench_process_exec(&job);
 }
 
-/* Return: how many workloads were asked for. */
+static void add_rows(struct bench_row *rows, unsigned *count, const struct bench_workload *workload)
+{
+	for (unsigned part = 0; part < bench_workloads_parts(workload); part++) {
+		rows[*count].workload = workload;
+		rows[*count].part = part;
+		++*count;
+	}
+}
+
+/* Return: how many rows the workloads that were asked for have. */
 static unsigned choose_rows(const char *names, struct bench_row *rows)
 {
 	char copy[1024], *rest = NULL;
 	unsigned count = 0;
 
 	for (unsigned i = 0; !names && i < bench_workloads_count; i++)
-		rows[count++].workload = &bench_workloads[i];
+		add_rows(rows, &count, &bench_workloads[i]);
 	if (!names)
 		return count;
 	if (strlen(names) >= sizeof(copy))
 		bench_die("--workloads: the list is too long");
 	strcpy(copy, names);
 	for (char *name = strtok_r(copy, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
-		if (count == bench_workloads_count || !bench_workloads_find(name))
+		const struct bench_workload *workload = bench_workloads_find(name);
+
+		if (!workload)
 			bench_die("--workloads: '%s'? (--list)", name);
-		rows[count++].workload = bench_workloads_find(name);
+		for (unsigned i = 0; i < count; i++)
+			if (rows[i].workload == workload)
+				bench_die("--workloads: %s twice", name);
+		add_rows(rows, &count, workload);
 	}
 	return count;
 }
@@ -239,7 +253,7 @@ static int index_of_tslab(const struct bench_allocators *allocators)
 static int run_all(const struct arguments *arguments)
 {
 	const char *json = arguments->text[OPTION_JSON];
-	struct bench_row *rows = calloc(bench_workloads_count, sizeof(*rows));
+	struct bench_row *rows = calloc(bench_workloads_count, BENCH_PARTS_MAX * sizeof(*rows));
 	struct bench_results results = { .options = &arguments->options,
 					 .allocators = &arguments->allocators,
 					 .rows = rows };
@@ -250,8 +264,12 @@ static int run_all(const struct arguments *arguments)
 	results.tslab = index_of_tslab(&arguments->allocators);
 	results.count = choose_rows(arguments->text[OPTION_WORKLOADS], rows);
 	for (unsigned i = 0; i < results.count; i++) {
-		fprintf(stderr, "measuring %s\n", rows[i].workload->name);
-		bench_rounds_run(&results, &rows[i]);
+		unsigned parts = bench_workloads_parts(rows[i].workload);
+
+		if (rows[i].part == 0) {
+			fprintf(stderr, "measuring %s\n", rows[i].workload->name);
+			bench_rounds_run(&results, &rows[i], parts);
+		}
 		noisy = noisy || rows[i].noisy;
 	}
 	if (!json || strcmp(json, "-") != 0) {

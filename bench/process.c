@@ -15,24 +15,31 @@
 
 #include "bench.h"
 
-/* argv of a child: program, CHILD_MARK, name, kind, file or "-", workload, seed, channel, bursts. */
+/*
+ * argv of a child: program, CHILD_MARK, name, kind, file or "-", workload, seed, channel, bursts, and the
+ * workload's objects, threads and operations, which may differ from those of its table.
+ */
 #define CHILD_MARK "--child-of-tslab-bench"
-#define CHILD_ARGUMENTS 9
+#define CHILD_ARGUMENTS 10
+#define SIZE_FORMAT "%" PRIu32 ":%u:%" PRIu64
+#define SIZE_SCAN "%" SCNu32 ":%u:%" SCNu64
 
 void bench_process_exec(const struct bench_job *job)
 {
 	const struct bench_allocator *allocator = job->allocator;
-	char kind[16], seed[32], channel[16], bursts[16], program[PATH_MAX];
+	const struct bench_workload *workload = job->workload;
+	char kind[16], seed[32], channel[16], bursts[16], size[64], program[PATH_MAX];
 	char *argv[CHILD_ARGUMENTS + 1] = {
 		"tslab-bench",
 		CHILD_MARK,
 		(char *)allocator->name,
 		kind,
 		(char *)(allocator->preload ? allocator->preload : "-"),
-		(char *)job->workload->name,
+		(char *)workload->name,
 		seed,
 		channel,
 		bursts,
+		size,
 		NULL,
 	};
 
@@ -40,6 +47,8 @@ void bench_process_exec(const struct bench_job *job)
 	snprintf(seed, sizeof(seed), "%" PRIu64, job->seed);
 	snprintf(channel, sizeof(channel), "%d", job->channel);
 	snprintf(bursts, sizeof(bursts), "%u", job->bursts);
+	snprintf(size, sizeof(size), SIZE_FORMAT, workload->objects, workload->threads,
+		 workload->operations);
 	if (allocator->preload)
 		setenv("LD_PRELOAD", allocator->preload, 1);
 	else
@@ -51,9 +60,21 @@ void bench_process_exec(const struct bench_job *job)
 	bench_die("cannot start a child: %s", strerror(errno));
 }
 
+static bool read_workload(const char *name, const char *size, struct bench_workload *workload)
+{
+	const struct bench_workload *found = bench_workloads_find(name);
+
+	if (!found)
+		return false;
+	*workload = *found;
+	return sscanf(size, SIZE_SCAN, &workload->objects, &workload->threads,
+		      &workload->operations) == 3;
+}
+
 bool bench_process_is_child(int argc, char **argv, struct bench_job *job)
 {
 	static struct bench_allocator allocator;
+	static struct bench_workload workload;
 
 	if (argc != CHILD_ARGUMENTS || strcmp(argv[1], CHILD_MARK) != 0)
 		return false;
@@ -61,11 +82,11 @@ bool bench_process_is_child(int argc, char **argv, struct bench_job *job)
 	allocator.kind = (enum bench_kind)atoi(argv[3]);
 	allocator.preload = strcmp(argv[4], "-") == 0 ? NULL : argv[4];
 	job->allocator = &allocator;
-	job->workload = bench_workloads_find(argv[5]);
+	job->workload = &workload;
 	job->seed = strtoull(argv[6], NULL, 10);
 	job->channel = atoi(argv[7]);
 	job->bursts = (unsigned)atoi(argv[8]);
-	return job->workload != NULL;
+	return read_workload(argv[5], argv[9], &workload);
 }
 
 static void must_read(struct bench_process *process, const struct bench_job *job, void *data,
@@ -104,14 +125,11 @@ void bench_process_start(struct bench_process *process, struct bench_job *job)
 	memcpy(process->file, ready.file, sizeof(process->file));
 }
 
-double bench_process_burst(struct bench_process *process)
+void bench_process_burst(struct bench_process *process, double figures[BENCH_PARTS_MAX])
 {
-	double figure;
-
 	if (send(process->channel, "b", 1, MSG_NOSIGNAL) != 1)
 		bench_die("a child left its channel: %s", strerror(errno));
-	must_read(process, NULL, &figure, sizeof(figure));
-	return figure;
+	must_read(process, NULL, figures, BENCH_PARTS_MAX * sizeof(*figures));
 }
 
 void bench_process_stop(struct bench_process *process)

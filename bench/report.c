@@ -47,6 +47,28 @@ void bench_report_machine(FILE *out, const struct bench_results *results)
 				results->files[i]);
 }
 
+static const struct bench_part *part_of(const struct bench_row *row)
+{
+	return &row->workload->parts[row->part];
+}
+
+static void write_title(const struct bench_row *row, char *title, size_t bytes)
+{
+	const struct bench_part *part = part_of(row);
+
+	snprintf(title, bytes, "%s%s%s", row->workload->title, part->title ? ", " : "",
+		 part->title ? part->title : "");
+}
+
+/* As --workloads knows it, with the part if there are several. */
+static void write_name(const struct bench_row *row, char *name, size_t bytes)
+{
+	const struct bench_part *part = part_of(row);
+
+	snprintf(name, bytes, "%s%s%s", row->workload->name, part->name ? "." : "",
+		 part->name ? part->name : "");
+}
+
 static void print_cell(FILE *out, const struct bench_row *row, unsigned i)
 {
 	const struct bench_quartiles *figure = &row->figure[i];
@@ -61,32 +83,64 @@ static void print_cell(FILE *out, const struct bench_row *row, unsigned i)
 
 static void print_ratio(FILE *out, const struct bench_results *results, const struct bench_row *row)
 {
+	const struct bench_allocator *list = results->allocators->list;
+
 	if (row->best < 0 || results->tslab < 0) {
-		fprintf(out, " %5s | %11s | %-13s |", "-", "-", "-");
+		fprintf(out, " %5s | %11s | %-14s | %5s | %-13s |", "-", "-", "-", "-", "-");
 		return;
 	}
 	if (row->noisy_ratio)
 		fprintf(out, " %5s |", "noisy");
 	else
 		fprintf(out, " %5.2f |", row->ratio.median);
-	fprintf(out, " %5.2f-%5.2f | %-13s |", row->ratio.low, row->ratio.high,
-		results->allocators->list[row->best].name);
+	fprintf(out, " %5.2f-%5.2f | %-14s |", row->ratio.low, row->ratio.high, list[row->best].name);
+	if (row->best_apt < 0)
+		fprintf(out, " %5s | %-13s |", "-", "-");
+	else
+		fprintf(out, " %5.2f | %-13s |", row->ratio_apt.median, list[row->best_apt].name);
+}
+
+static void print_limit(FILE *out, double limit)
+{
+	if (limit > 0)
+		fprintf(out, " %5.4g |", limit);
+	else
+		fprintf(out, " %5s |", "-");
+}
+
+/* A row has a goal for its ratio or for its figure. */
+static const char *verdict(const struct bench_results *results, const struct bench_row *row)
+{
+	const struct bench_part *part = part_of(row);
+	double reached;
+
+	if (results->tslab < 0 || (part->goal_ratio > 0 && row->best < 0))
+		return "-";
+	if (part->goal_ratio <= 0 && part->goal_figure <= 0)
+		return "-";
+	if (row->noisy)
+		return "noisy";
+	reached = part->goal_ratio > 0 ? row->ratio.median : row->figure[results->tslab].median;
+	if (reached <= (part->goal_ratio > 0 ? part->goal_ratio : part->goal_figure))
+		return "met";
+	return reached <= part->landing_ratio ? "landed" : "missed";
 }
 
 static void print_row(FILE *out, const struct bench_results *results, const struct bench_row *row)
 {
-	const struct bench_workload *workload = row->workload;
+	const struct bench_part *part = part_of(row);
+	char title[100];
 
-	fprintf(out, "| %-38s | %-10s |", workload->title, workload->unit);
+	write_title(row, title, sizeof(title));
+	fprintf(out, "| %-46s | %-10s |", title, part->unit);
 	if (row->skipped) {
 		fprintf(out, " needs 2 CPUs |\n");
 		return;
 	}
 	print_ratio(out, results, row);
-	if (workload->goal_ratio > 0)
-		fprintf(out, " %5.2f |", workload->goal_ratio);
-	else
-		fprintf(out, " %5s |", "-");
+	print_limit(out, part->goal_ratio > 0 ? part->goal_ratio : part->goal_figure);
+	print_limit(out, part->landing_ratio);
+	fprintf(out, " %-7s |", verdict(results, row));
 	for (unsigned i = 0; i < results->allocators->count; i++)
 		print_cell(out, row, i);
 	fprintf(out, "\n");
@@ -94,14 +148,15 @@ static void print_row(FILE *out, const struct bench_results *results, const stru
 
 static void print_notes(FILE *out, const struct bench_row *row)
 {
-	const struct bench_workload *workload = row->workload;
+	char name[100];
 
+	write_name(row, name, sizeof(name));
 	if (row->has_system_calls)
-		fprintf(out, "%s: %" PRIu64 " system calls in %" PRIu64 " operations\n",
-			workload->name, row->system_calls, workload->operations);
+		fprintf(out, "%s: %" PRIu64 " system calls in %" PRIu64 " operations\n", name,
+			row->system_calls, row->workload->operations);
 	if (row->noisy)
 		fprintf(out, "%s: varied too much in %u rounds; run again on a quieter machine\n",
-			workload->name, row->rounds);
+			name, row->rounds);
 }
 
 static bool is_compared(const struct bench_results *results, const struct bench_row *row, unsigned i)
@@ -113,14 +168,16 @@ static void print_comparisons(FILE *out, const struct bench_results *results,
 			      const struct bench_row *row)
 {
 	const struct bench_allocator *list = results->allocators->list;
+	char name[100];
 
+	write_name(row, name, sizeof(name));
 	for (unsigned i = 0; i < results->allocators->count; i++) {
 		const struct bench_interval *ratio = &row->compared[i];
 
 		if (!is_compared(results, row, i))
 			continue;
-		fprintf(out, "%s: %s to %s %.4f", row->workload->name, list[results->tslab].name,
-			list[i].name, ratio->median);
+		fprintf(out, "%s: %s to %s %.4f", name, list[results->tslab].name, list[i].name,
+			ratio->median);
 		if (ratio->known)
 			fprintf(out, ", 95 %% interval %.4f-%.4f", ratio->low, ratio->high);
 		else
@@ -131,11 +188,12 @@ static void print_comparisons(FILE *out, const struct bench_results *results,
 
 void bench_report_text(FILE *out, const struct bench_results *results)
 {
-	fprintf(out, "\n| %-38s | %-10s | %5s | %11s | %-13s | %5s |", "workload", "unit", "ratio",
-		"quartiles", "best peer", "goal");
+	fprintf(out, "\n| %-46s | %-10s | %5s | %11s | %-14s | %5s | %-13s | %5s | %5s | %-7s |",
+		"workload", "unit", "ratio", "quartiles", "best peer", "apt", "best of apt", "goal",
+		"lands", "verdict");
 	for (unsigned i = 0; i < results->allocators->count; i++)
-		fprintf(out, " %9.13s |", results->allocators->list[i].name);
-	fprintf(out, "\n|---|---|---|---|---|---|");
+		fprintf(out, " %9.14s |", results->allocators->list[i].name);
+	fprintf(out, "\n|---|---|---|---|---|---|---|---|---|---|");
 	for (unsigned i = 0; i < results->allocators->count; i++)
 		fprintf(out, "---|");
 	fprintf(out, "\n");
@@ -181,18 +239,31 @@ static void json_figure(FILE *out, const struct bench_results *results, const st
 	fprintf(out, "]}");
 }
 
+static void json_ratio(FILE *out, const char *name, const struct bench_quartiles *ratio, bool noisy)
+{
+	fprintf(out, ",\"%s\":{\"noisy\":%s,", name, noisy ? "true" : "false");
+	json_quartiles(out, ratio);
+	fprintf(out, "}");
+}
+
 static void json_comparison(FILE *out, const struct bench_results *results,
 			    const struct bench_row *row)
 {
+	const struct bench_allocator *list = results->allocators->list;
+
 	fprintf(out, ",\"best_peer\":");
 	if (row->best < 0 || results->tslab < 0) {
 		fprintf(out, "null,\"ratio\":null");
 		return;
 	}
-	json_string(out, results->allocators->list[row->best].name);
-	fprintf(out, ",\"ratio\":{\"noisy\":%s,", row->noisy_ratio ? "true" : "false");
-	json_quartiles(out, &row->ratio);
-	fprintf(out, "}");
+	json_string(out, list[row->best].name);
+	json_ratio(out, "ratio", &row->ratio, row->noisy_ratio);
+	if (row->best_apt < 0)
+		return;
+	fprintf(out, ",\"best_of_distribution\":");
+	json_string(out, list[row->best_apt].name);
+	json_ratio(out, "ratio_of_distribution", &row->ratio_apt,
+		   row->ratio_apt.uncertainty > results->options->max_spread);
 }
 
 static void json_intervals(FILE *out, const struct bench_results *results, const struct bench_row *row)
@@ -217,21 +288,43 @@ static void json_intervals(FILE *out, const struct bench_results *results, const
 	fprintf(out, "]");
 }
 
-static void json_row(FILE *out, const struct bench_results *results, const struct bench_row *row)
+static void json_limit(FILE *out, const char *name, double limit)
+{
+	if (limit > 0)
+		fprintf(out, ",\"%s\":%g", name, limit);
+	else
+		fprintf(out, ",\"%s\":null", name);
+}
+
+static void json_workload(FILE *out, const struct bench_row *row)
 {
 	const struct bench_workload *workload = row->workload;
-	const char *comma = "";
+	const struct bench_part *part = part_of(row);
+	char name[100], title[100];
 
-	fprintf(out, "{\"name\":\"%s\",\"title\":\"%s\",\"unit\":\"%s\"", workload->name,
-		workload->title, workload->unit);
+	write_name(row, name, sizeof(name));
+	write_title(row, title, sizeof(title));
+	fprintf(out, "\"name\":\"%s\",\"title\":\"%s\",\"unit\":\"%s\"", name, title, part->unit);
 	fprintf(out, ",\"threads\":%u,\"sizes_bytes\":[%" PRIu32 ",%" PRIu32 "],\"objects\":%" PRIu32,
 		workload->threads, workload->min_bytes, workload->max_bytes, workload->objects);
-	fprintf(out, ",\"operations\":%" PRIu64 ",\"goal_ratio\":%g,\"skipped\":%s",
-		workload->operations, workload->goal_ratio, row->skipped ? "true" : "false");
+	fprintf(out, ",\"operations\":%" PRIu64, workload->operations);
+	json_limit(out, "goal_ratio", part->goal_ratio);
+	json_limit(out, "landing_ratio", part->landing_ratio);
+	json_limit(out, "goal_figure", part->goal_figure);
+}
+
+static void json_row(FILE *out, const struct bench_results *results, const struct bench_row *row)
+{
+	const char *comma = "";
+
+	fprintf(out, "{");
+	json_workload(out, row);
+	fprintf(out, ",\"skipped\":%s", row->skipped ? "true" : "false");
 	if (row->skipped) {
 		fprintf(out, "}");
 		return;
 	}
+	fprintf(out, ",\"verdict\":\"%s\"", verdict(results, row));
 	json_comparison(out, results, row);
 	json_intervals(out, results, row);
 	if (row->has_system_calls)
@@ -290,28 +383,29 @@ void bench_report_json(FILE *out, const struct bench_results *results)
 
 static unsigned gate_row(const struct bench_results *results, const struct bench_row *row)
 {
-	const struct bench_workload *workload = row->workload;
+	const struct bench_part *part = part_of(row);
 	unsigned failed = 0;
+	char name[100];
 
-	if (workload->gate_ratio <= 0 && workload->gate_ns <= 0)
+	write_name(row, name, sizeof(name));
+	if (part->gate_ratio <= 0 && part->gate_figure <= 0)
 		return 0;
 	if (row->skipped) {
-		fprintf(stderr, "gate: %s was not measured: it needs 2 CPUs\n", workload->name);
+		fprintf(stderr, "gate: %s was not measured: it needs 2 CPUs\n", name);
 		return 1;
 	}
-	if (workload->gate_ratio > 0 && (row->best < 0 || row->ratio.median > workload->gate_ratio)) {
-		fprintf(stderr, "gate: %s is %.2f times the best peer, the limit is %.2f\n",
-			workload->name, row->ratio.median, workload->gate_ratio);
+	if (part->gate_ratio > 0 && (row->best < 0 || row->ratio.median > part->gate_ratio)) {
+		fprintf(stderr, "gate: %s is %.2f times the best peer, the limit is %.2f\n", name,
+			row->ratio.median, part->gate_ratio);
 		failed++;
 	}
-	if (workload->gate_ns > 0 && row->figure[results->tslab].median > workload->gate_ns) {
-		fprintf(stderr, "gate: %s takes %.0f ns, the limit is %.0f ns\n", workload->name,
-			row->figure[results->tslab].median, workload->gate_ns);
+	if (part->gate_figure > 0 && row->figure[results->tslab].median > part->gate_figure) {
+		fprintf(stderr, "gate: %s takes %.0f %s, the limit is %.0f\n", name,
+			row->figure[results->tslab].median, part->unit, part->gate_figure);
 		failed++;
 	}
 	if (row->has_system_calls && row->system_calls > 0) {
-		fprintf(stderr, "gate: %s made %" PRIu64 " system calls\n", workload->name,
-			row->system_calls);
+		fprintf(stderr, "gate: %s made %" PRIu64 " system calls\n", name, row->system_calls);
 		failed++;
 	}
 	return failed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rounds.c: one row of the table. */
+/* rounds.c: one workload, a row of the table for each of its figures. */
 #include <string.h>
 
 #include "bench.h"
@@ -8,8 +8,8 @@ static bool takes_part(const struct bench_allocator *allocator, const struct ben
 {
 	if (workload->who == BENCH_TSLAB_ONLY)
 		return allocator->kind == BENCH_TSLAB;
-	if (allocator->kind == BENCH_FLOOR && workload->read_figure)
-		return false; /* a buffer has no memory to speak of */
+	if (allocator->kind == BENCH_FLOOR)
+		return !workload->memory;
 	return allocator->kind != BENCH_PEER_HEAP || workload->who == BENCH_LIFETIMES;
 }
 
@@ -19,12 +19,12 @@ static bool is_peer(const struct bench_allocator *allocator)
 }
 
 static void start_children(struct bench_results *results, const struct bench_row *row,
-			   struct bench_process *children, unsigned round)
+			   struct bench_process *children)
 {
 	for (unsigned i = 0; i < results->allocators->count; i++) {
 		struct bench_job job = { .allocator = &results->allocators->list[i],
 					 .workload = row->workload,
-					 .seed = results->options->seed + round };
+					 .seed = results->options->seed + row->rounds };
 
 		if (!row->ran[i])
 			continue;
@@ -34,45 +34,56 @@ static void start_children(struct bench_results *results, const struct bench_row
 }
 
 /* One generation of children; their bursts take turns, and who begins changes. */
-static void run_round(struct bench_results *results, struct bench_row *row)
+static void run_round(struct bench_results *results, struct bench_row *rows, unsigned parts)
 {
-	static double bursts[BENCH_ALLOCATORS_MAX][BENCH_BURSTS_MAX];
+	static double bursts[BENCH_PARTS_MAX][BENCH_ALLOCATORS_MAX][BENCH_BURSTS_MAX];
 	struct bench_process children[BENCH_ALLOCATORS_MAX];
-	unsigned count = results->allocators->count, round = row->rounds;
+	unsigned count = results->allocators->count, burst_count = results->options->bursts;
+	unsigned round = rows->rounds;
+	double figures[BENCH_PARTS_MAX];
 
-	start_children(results, row, children, round);
-	for (unsigned burst = 0; burst < results->options->bursts; burst++) {
+	start_children(results, rows, children);
+	for (unsigned burst = 0; burst < burst_count; burst++) {
 		for (unsigned turn = 0; turn < count; turn++) {
 			unsigned i = (turn + burst + round) % count;
 
-			if (row->ran[i])
-				bursts[i][burst] = bench_process_burst(&children[i]);
+			if (!rows->ran[i])
+				continue;
+			bench_process_burst(&children[i], figures);
+			for (unsigned part = 0; part < parts; part++)
+				bursts[part][i][burst] = figures[part];
 		}
 	}
-	for (unsigned i = 0; i < count; i++) {
-		if (!row->ran[i])
-			continue;
-		bench_process_stop(&children[i]);
-		row->samples[i][round] =
-			bench_statistics_quartiles(bursts[i], results->options->bursts).median;
+	for (unsigned i = 0; i < count; i++)
+		if (rows->ran[i])
+			bench_process_stop(&children[i]);
+	for (unsigned part = 0; part < parts; part++) {
+		for (unsigned i = 0; i < count; i++)
+			if (rows->ran[i])
+				rows[part].samples[i][round] =
+					bench_statistics_quartiles(bursts[part][i], burst_count).median;
+		rows[part].rounds++;
 	}
-	row->rounds++;
 }
 
-static void find_best_peer(const struct bench_results *results, struct bench_row *row)
+static int best_peer(const struct bench_results *results, const struct bench_row *row, bool added_too)
 {
-	row->best = -1;
+	int best = -1;
+
 	for (unsigned i = 0; i < results->allocators->count; i++) {
-		if (!row->ran[i] || !is_peer(&results->allocators->list[i]))
+		const struct bench_allocator *allocator = &results->allocators->list[i];
+
+		if (!row->ran[i] || !is_peer(allocator) || (allocator->added && !added_too))
 			continue;
-		if (row->best < 0 || row->figure[i].median < row->figure[row->best].median)
-			row->best = (int)i;
+		if (best < 0 || row->figure[i].median < row->figure[best].median)
+			best = (int)i;
 	}
+	return best;
 }
 
 /* Paired by round: what slows a round down slows both. */
-static void pair_ratios(const struct bench_results *results, const struct bench_row *row,
-			unsigned other, double *ratios)
+static void pair_ratios(const struct bench_results *results, const struct bench_row *row, int other,
+			double *ratios)
 {
 	for (unsigned round = 0; round < row->rounds; round++)
 		ratios[round] = row->samples[results->tslab][round] / row->samples[other][round];
@@ -85,13 +96,17 @@ static void compare(const struct bench_results *results, struct bench_row *row)
 	if (results->tslab < 0 || !row->ran[results->tslab])
 		return;
 	if (row->best >= 0) {
-		pair_ratios(results, row, (unsigned)row->best, ratios);
+		pair_ratios(results, row, row->best, ratios);
 		row->ratio = bench_statistics_quartiles(ratios, row->rounds);
+	}
+	if (row->best_apt >= 0) {
+		pair_ratios(results, row, row->best_apt, ratios);
+		row->ratio_apt = bench_statistics_quartiles(ratios, row->rounds);
 	}
 	for (unsigned i = 0; i < results->allocators->count; i++) {
 		if (!results->allocators->list[i].compared || !row->ran[i])
 			continue;
-		pair_ratios(results, row, i, ratios);
+		pair_ratios(results, row, (int)i, ratios);
 		row->compared[i] = bench_statistics_interval(ratios, row->rounds);
 	}
 }
@@ -118,13 +133,26 @@ static void summarize(const struct bench_results *results, struct bench_row *row
 		row->figure[i] = bench_statistics_quartiles(row->samples[i], row->rounds);
 		row->noisy_figure[i] = row->figure[i].uncertainty > limit;
 	}
-	find_best_peer(results, row);
+	row->best = best_peer(results, row, true);
+	row->best_apt = best_peer(results, row, false);
 	compare(results, row);
 	row->noisy_ratio = row->ratio.uncertainty > limit;
 	row->noisy = row->noisy_ratio;
 	for (unsigned i = 0; i < results->allocators->count; i++)
 		if (row->noisy_figure[i] && matters(results, row, i))
 			row->noisy = true;
+}
+
+/* Return: true if the rounds so far will do. */
+static bool summarize_all(const struct bench_results *results, struct bench_row *rows, unsigned parts)
+{
+	bool noisy = false;
+
+	for (unsigned part = 0; part < parts; part++) {
+		summarize(results, &rows[part]);
+		noisy = noisy || rows[part].noisy;
+	}
+	return !noisy;
 }
 
 static void count_system_calls(const struct bench_results *results, struct bench_row *row)
@@ -139,23 +167,22 @@ static void count_system_calls(const struct bench_results *results, struct bench
 	row->has_system_calls = true;
 }
 
-void bench_rounds_run(struct bench_results *results, struct bench_row *row)
+void bench_rounds_run(struct bench_results *results, struct bench_row *rows, unsigned parts)
 {
 	const struct bench_options *options = results->options;
+	const struct bench_workload *workload = rows->workload;
 
-	for (unsigned i = 0; i < results->allocators->count; i++)
-		row->ran[i] = takes_part(&results->allocators->list[i], row->workload);
-	if (row->workload->threads > 1 && bench_team_cpus() < 2) {
-		row->skipped = true;
+	for (unsigned part = 0; part < parts; part++) {
+		for (unsigned i = 0; i < results->allocators->count; i++)
+			rows[part].ran[i] = takes_part(&results->allocators->list[i], workload);
+		rows[part].skipped = workload->threads > 1 && bench_team_cpus() < 2;
+	}
+	if (rows->skipped)
 		return;
-	}
-	while (row->rounds < options->rounds)
-		run_round(results, row);
-	summarize(results, row);
-	while (row->noisy && row->rounds < options->max_rounds) {
-		run_round(results, row);
-		summarize(results, row);
-	}
-	if (row->workload->who == BENCH_TSLAB_ONLY && results->tslab >= 0)
-		count_system_calls(results, row);
+	while (rows->rounds < options->rounds)
+		run_round(results, rows, parts);
+	while (!summarize_all(results, rows, parts) && rows->rounds < options->max_rounds)
+		run_round(results, rows, parts);
+	if (workload->counts_system_calls && results->tslab >= 0)
+		count_system_calls(results, rows);
 }

@@ -104,6 +104,26 @@ no_interval_from_few_rounds() {
 		jq -e '.workloads[0] | .best_peer == null and .compared[0].interval == null' "$work/json"
 }
 
+# Slow on purpose, it misses; as malloc itself, behind a call more, it does not.
+judges() {
+	measure 0 FAKE_SPIN=200 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 --rounds 3 \
+		--workloads pair --max-spread 1000 --json "$work/json" &&
+		grep '| missed  |' "$work/out" && jq -e '.workloads[0].verdict == "missed"' "$work/json" &&
+		measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 --rounds 3 \
+			--workloads ws8192,epoch --max-spread 1000 --json "$work/json" &&
+		jq -e '[.workloads[].verdict] | (.[0] == "met" or .[0] == "landed") and .[1] == "-"' \
+			"$work/json"
+}
+
+# A peer that was added may be the best one; the best of the distribution stands beside it.
+tells_added_peers() {
+	measure 0 "$bench" --tslab "$fake" --peer "fast=$(ldd "$bench" | awk '$1 == "libc.so.6" { print $3 }')" \
+		--allocators tslab,jemalloc,fast --bursts 1 --rounds 3 --workloads pair --max-spread 1000 \
+		--json "$work/json" &&
+		jq -e '.workloads[0] | .best_of_distribution == "jemalloc" and
+			(.ratio.median >= .ratio_of_distribution.median)' "$work/json"
+}
+
 check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
 check 'an unknown allocator is refused' refuses "'hoard'" --allocators glibc,hoard
 check 'a number that is none is refused' refuses '--rounds wants' --rounds 7x
@@ -120,6 +140,8 @@ check 'system calls are counted' counts_system_calls
 check 'what exceeds its limit fails the gate' gate_fails
 check 'what keeps it passes' gate_passes
 check 'rounds that disagree give no figure' withholds_noise
+check 'goals are judged' judges
+check 'peers of the distribution are told from others' tells_added_peers
 check 'builds of the library are compared' compares_builds
 check 'five rounds make no interval' no_interval_from_few_rounds
 check 'the JSON holds all that was measured' json_is_complete

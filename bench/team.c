@@ -108,7 +108,17 @@ void bench_team_start(struct bench_run *run)
 		pthread_barrier_wait(&team_end);
 }
 
-double bench_team_burst(struct bench_run *run)
+/* Operations of a burst that one CPU does. */
+static double operations_of_cpu(const struct bench_workload *workload)
+{
+	double cpus = CPU_COUNT(&team_allowed);
+
+	if (!workload->each_thread || workload->threads <= cpus)
+		return (double)workload->operations;
+	return (double)workload->operations * workload->threads / cpus;
+}
+
+void bench_team_burst(struct bench_run *run, double figures[BENCH_PARTS_MAX])
 {
 	const struct bench_workload *workload = run->workload;
 	bool several = workload->threads > 1;
@@ -125,7 +135,7 @@ double bench_team_burst(struct bench_run *run)
 		bench_process_mark();
 	if (several)
 		pthread_barrier_wait(&team_end);
-	if (workload->read_figure)
-		return workload->read_figure(run);
-	return (now_ns(clock) - begin) / (double)workload->operations;
+	figures[0] = (now_ns(clock) - begin) / operations_of_cpu(workload);
+	if (workload->read_figures)
+		workload->read_figures(run, figures);
 }
