@@ -8,12 +8,18 @@
 
 #include "bench.h"
 
-static char floor_buffer[65536] __attribute__((aligned(64)));
+static char floor_buffer[1 << 20] __attribute__((aligned(64)));
 
 static void *floor_allocate(size_t bytes)
 {
 	(void)bytes;
 	return floor_buffer;
+}
+
+static void *floor_reallocate(void *object, size_t bytes)
+{
+	(void)bytes;
+	return object;
 }
 
 static void floor_release(void *object)
@@ -162,7 +168,9 @@ static void load_tslab(const struct bench_allocator *allocator, void *library,
 		       struct bench_calls *calls)
 {
 	calls->allocate = must_find(library, allocator, "tslab_malloc");
+	calls->reallocate = must_find(library, allocator, "tslab_realloc");
 	calls->release = must_find(library, allocator, "tslab_free");
+	calls->epoch_allocate = must_find(library, allocator, "tslab_alloc");
 	calls->heap_create = must_find(library, allocator, "tslab_heap_create");
 	calls->epoch_open = must_find(library, allocator, "tslab_epoch_open");
 	calls->epoch_close = must_find(library, allocator, "tslab_epoch_close");
@@ -207,6 +215,7 @@ void bench_allocators_load(const struct bench_allocator *allocator, struct bench
 	memset(calls, 0, sizeof(*calls));
 	if (allocator->kind == BENCH_FLOOR) {
 		calls->allocate = floor_allocate;
+		calls->reallocate = floor_reallocate;
 		calls->release = floor_release;
 		snprintf(file, file_bytes, "-");
 		return;
@@ -218,6 +227,7 @@ void bench_allocators_load(const struct bench_allocator *allocator, struct bench
 		load_tslab(allocator, library, calls);
 	} else {
 		calls->allocate = must_find(library, allocator, "malloc");
+		calls->reallocate = must_find(library, allocator, "realloc");
 		calls->release = must_find(library, allocator, "free");
 	}
 	if (allocator->kind == BENCH_PEER_HEAP)

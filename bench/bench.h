@@ -26,6 +26,7 @@
 #define BENCH_BURSTS_MAX 64
 #define BENCH_THREADS_MAX 64
 #define BENCH_PARTS_MAX 6
+#define BENCH_QUEUE 64 /* lifetimes in a queue */
 
 /* ------------------------------------------------------------------------------- allocators.c -- */
 
@@ -46,8 +47,10 @@ struct bench_allocator {
 
 struct bench_calls {
 	void *(*allocate)(size_t bytes);
+	void *(*reallocate)(void *object, size_t bytes);
 	void (*release)(void *object);
 	/* BENCH_TSLAB only */
+	void *(*epoch_allocate)(tslab_epoch_t epoch, size_t bytes);
 	tslab_heap *(*heap_create)(const struct tslab_heap_options *options);
 	int (*epoch_open)(tslab_heap *heap, const char *label, tslab_epoch_t *epoch);
 	int (*epoch_close)(tslab_epoch_t epoch);
@@ -137,6 +140,25 @@ void bench_frame_prepare(struct bench_worker *worker);
 void bench_discard_burst(struct bench_worker *worker);
 void bench_free_each_burst(struct bench_worker *worker);
 void bench_epoch_burst(struct bench_worker *worker);
+void bench_queue_burst(struct bench_worker *worker);
+void bench_latency_prepare(struct bench_worker *worker);
+void bench_latency_churn_prepare(struct bench_worker *worker);
+void bench_latency_churn_burst(struct bench_worker *worker);
+void bench_latency_stack_burst(struct bench_worker *worker);
+void bench_latency_request_burst(struct bench_worker *worker);
+void bench_latency_queue_burst(struct bench_worker *worker);
+void bench_latency_figures(struct bench_run *run, double *figures);
+void bench_many_prepare(struct bench_worker *worker);
+void bench_many_burst(struct bench_worker *worker);
+void bench_many_figures(struct bench_run *run, double *figures);
+void bench_mixed_prepare(struct bench_worker *worker);
+void bench_mixed_burst(struct bench_worker *worker);
+void bench_mixed_figures(struct bench_run *run, double *figures);
+void bench_large_prepare(struct bench_worker *worker);
+void bench_large_burst(struct bench_worker *worker);
+void bench_grow_prepare(struct bench_worker *worker);
+void bench_grow_double_burst(struct bench_worker *worker);
+void bench_grow_eighth_burst(struct bench_worker *worker);
 void bench_pipe_prepare(struct bench_worker *worker);
 void bench_pipe_burst(struct bench_worker *worker);
 void bench_larson_prepare(struct bench_worker *worker);
@@ -172,6 +194,12 @@ void bench_team_start(struct bench_run *run);
 void bench_team_burst(struct bench_run *run, double figures[BENCH_PARTS_MAX]);
 /* Zeroed, resident memory that no allocator under test sees. */
 void *bench_team_pages(size_t bytes);
+/* The calling thread's CPU time. */
+double bench_team_cpu_ns(void);
+/* Resident bytes of the process. */
+uint64_t bench_team_resident_bytes(void);
+/* Of the counter that ts_arch_cycles() reads. */
+double bench_team_ns_per_cycle(void);
 /* How many CPUs the process may use. */
 unsigned bench_team_cpus(void);
 

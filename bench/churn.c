@@ -5,10 +5,7 @@
  * Every loop copies what it needs from the tables into locals first: what is timed is two calls
  * through pointers, the random numbers, and one store into the new object.
  */
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench.h"
 
@@ -66,25 +63,6 @@ void bench_replace_burst(struct bench_worker *worker)
 	worker->random = random;
 }
 
-/* Resident bytes of the process. From smaps_rollup: statm lags behind by the kernel's per-CPU counts. */
-static uint64_t resident_bytes(void)
-{
-	char text[4096], *line;
-	int fd = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
-	ssize_t got;
-	unsigned long long kib;
-
-	if (fd < 0)
-		bench_die("cannot open /proc/self/smaps_rollup");
-	got = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	line = strstr(text, "\nRss:");
-	if (!line || sscanf(line, "\nRss: %llu kB", &kib) != 1)
-		bench_die("cannot read Rss in /proc/self/smaps_rollup");
-	return (uint64_t)kib * 1024;
-}
-
 /* Replaces one object; the new one is written as a whole, so that each live byte is resident. */
 static void replace_written(struct bench_worker *worker, uint64_t *sizes)
 {
@@ -111,7 +89,7 @@ void bench_resident_prepare(struct bench_worker *worker)
 	uint32_t span = workload->max_bytes - workload->min_bytes + 1;
 
 	resident_sizes = bench_team_pages(workload->objects * sizeof(*resident_sizes));
-	run->base_resident_bytes = resident_bytes();
+	run->base_resident_bytes = bench_team_resident_bytes();
 	for (uint32_t i = 0; i < workload->objects; i++) {
 		uint32_t random = (uint32_t)bench_random(&worker->random);
 		size_t bytes = workload->min_bytes + bench_scale(random, span);
@@ -131,5 +109,6 @@ void bench_resident_burst(struct bench_worker *worker)
 
 void bench_resident_figures(struct bench_run *run, double *figures)
 {
-	figures[0] = (double)(resident_bytes() - run->base_resident_bytes) / (double)run->live_bytes;
+	figures[0] = (double)(bench_team_resident_bytes() - run->base_resident_bytes) /
+		     (double)run->live_bytes;
 }

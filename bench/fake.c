@@ -2,8 +2,10 @@
 /*
  * fake.c: a library with tslab's names and known faults, so that selftest.sh can show that the benchmark
  * notices them: each epoch_open makes one system call, each tslab_malloc wastes FAKE_SPIN turns, or, if
- * FAKE_UNSTEADY is set, only in every other round, or, if FAKE_SLOW is set, only under that name.
+ * FAKE_UNSTEADY is set, only in every other round, or, if FAKE_SLOW is set, only under that name, or, if
+ * FAKE_EVERY is set, only in one call of so many.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -11,7 +13,7 @@
 
 #include <tslab/tslab.h>
 
-static unsigned fake_spin;
+static unsigned fake_spin, fake_every = 1, fake_calls;
 
 /* glibc hands the program's arguments to constructors; a child of the benchmark has its name and its seed there. */
 __attribute__((constructor)) static void fake_start(int argc, char **argv)
@@ -19,6 +21,8 @@ __attribute__((constructor)) static void fake_start(int argc, char **argv)
 	const char *spin = getenv("FAKE_SPIN"), *slow = getenv("FAKE_SLOW");
 
 	fake_spin = spin ? (unsigned)atoi(spin) : 0;
+	if (getenv("FAKE_EVERY"))
+		fake_every = (unsigned)atoi(getenv("FAKE_EVERY"));
 	if (getenv("FAKE_UNSTEADY") && argc > 6 && atoi(argv[6]) % 2)
 		fake_spin = 0;
 	if (slow && argc > 6 && strcmp(argv[2], slow) != 0)
@@ -27,8 +31,21 @@ __attribute__((constructor)) static void fake_start(int argc, char **argv)
 
 void *tslab_malloc(size_t bytes)
 {
-	for (volatile unsigned turn = 0; turn < fake_spin; turn++)
+	bool waste = ++fake_calls % fake_every == 0;
+
+	for (volatile unsigned turn = 0; waste && turn < fake_spin; turn++)
 		;
+	return malloc(bytes);
+}
+
+void *tslab_realloc(void *object, size_t bytes)
+{
+	return realloc(object, bytes);
+}
+
+void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
+{
+	(void)epoch;
 	return malloc(bytes);
 }
 

@@ -6,9 +6,8 @@
  * discards the epoch, a peer with heaps of its own destroys the heap. Sizes are drawn beforehand: in a
  * loop this short drawing them would be a third of the time.
  */
-#include <string.h>
-
 #include "bench.h"
+#include "epoch.h"
 
 #define SIZES 4096u /* 8 KiB: some of the first-level cache, the same for all */
 
@@ -43,12 +42,11 @@ void bench_frame_prepare(struct bench_worker *worker)
 		bench_die("tslab_heap_create failed");
 }
 
-static inline void fill(struct bench_worker *worker, void *(*allocate)(size_t))
+static inline void fill(struct bench_worker *worker, void **table, uint32_t objects)
 {
-	uint32_t objects = worker->run->workload->objects;
+	void *(*allocate)(size_t) = worker->run->calls.allocate;
 	const uint16_t *sizes = worker->sizes;
 	uint32_t next = worker->next_size;
-	void **table = worker->objects;
 
 	for (uint32_t i = 0; i < objects; i++) {
 		uint64_t *object = allocate(sizes[next++ % SIZES]);
@@ -76,21 +74,12 @@ static inline void fill_heap(struct bench_worker *worker, void *heap)
 	worker->next_size = next;
 }
 
-static inline void release_all(struct bench_worker *worker)
+static inline void release_all(struct bench_worker *worker, void **table, uint32_t objects)
 {
 	void (*release)(void *) = worker->run->calls.release;
-	uint32_t objects = worker->run->workload->objects;
-	void **table = worker->objects;
 
 	for (uint32_t i = 0; i < objects; i++)
 		release(table[i]);
-}
-
-/* Outside of the timed instructions of a good run: an epoch call that fails makes the figure a lie. */
-static void must(int result, const char *call)
-{
-	if (__builtin_expect(result != 0, 0))
-		bench_die("%s: %s", call, strerror(-result));
 }
 
 static uint64_t lifetimes(const struct bench_workload *workload)
@@ -101,47 +90,26 @@ static uint64_t lifetimes(const struct bench_workload *workload)
 	return workload->operations;
 }
 
-/* How a program begins a lifetime, and its two ways to end it. */
-static tslab_epoch_t begin_epoch(struct bench_worker *worker)
-{
-	tslab_epoch_t epoch;
-
-	must(worker->run->calls.epoch_open(worker->heap, "request", &epoch), "tslab_epoch_open");
-	must(worker->run->calls.domain_enter(epoch), "tslab_domain_enter");
-	return epoch;
-}
-
-static void discard_epoch(struct bench_worker *worker, tslab_epoch_t epoch)
-{
-	must(worker->run->calls.domain_exit(epoch), "tslab_domain_exit");
-	must(worker->run->calls.epoch_discard(epoch), "tslab_epoch_discard");
-}
-
-static void close_epoch(struct bench_worker *worker, tslab_epoch_t epoch)
-{
-	must(worker->run->calls.domain_exit(epoch), "tslab_domain_exit");
-	must(worker->run->calls.epoch_close(epoch), "tslab_epoch_close");
-}
-
 void bench_discard_burst(struct bench_worker *worker)
 {
 	const struct bench_calls *calls = &worker->run->calls;
 	enum bench_kind kind = worker->run->allocator->kind;
+	uint32_t objects = worker->run->workload->objects;
 
 	for (uint64_t n = lifetimes(worker->run->workload); n > 0; n--) {
 		if (kind == BENCH_TSLAB) {
-			tslab_epoch_t epoch = begin_epoch(worker);
+			tslab_epoch_t epoch = bench_epoch_begin(worker);
 
-			fill(worker, calls->allocate);
-			discard_epoch(worker, epoch);
+			fill(worker, worker->objects, objects);
+			bench_epoch_discard(worker, epoch);
 		} else if (kind == BENCH_PEER_HEAP) {
 			void *heap = calls->peer_heap_new();
 
 			fill_heap(worker, heap);
 			calls->peer_heap_destroy(heap);
 		} else {
-			fill(worker, calls->allocate);
-			release_all(worker);
+			fill(worker, worker->objects, objects);
+			release_all(worker, worker->objects, objects);
 		}
 	}
 }
@@ -150,29 +118,61 @@ void bench_free_each_burst(struct bench_worker *worker)
 {
 	const struct bench_calls *calls = &worker->run->calls;
 	enum bench_kind kind = worker->run->allocator->kind;
+	uint32_t objects = worker->run->workload->objects;
 
 	for (uint64_t n = lifetimes(worker->run->workload); n > 0; n--) {
 		if (kind == BENCH_TSLAB) {
-			tslab_epoch_t epoch = begin_epoch(worker);
+			tslab_epoch_t epoch = bench_epoch_begin(worker);
 
-			fill(worker, calls->allocate);
-			release_all(worker);
-			close_epoch(worker, epoch);
+			fill(worker, worker->objects, objects);
+			release_all(worker, worker->objects, objects);
+			bench_epoch_close(worker, epoch);
 		} else if (kind == BENCH_PEER_HEAP) {
 			void *heap = calls->peer_heap_new();
 
 			fill_heap(worker, heap);
-			release_all(worker);
+			release_all(worker, worker->objects, objects);
 			calls->peer_heap_destroy(heap);
 		} else {
-			fill(worker, calls->allocate);
-			release_all(worker);
+			fill(worker, worker->objects, objects);
+			release_all(worker, worker->objects, objects);
 		}
+	}
+}
+
+/*
+ * A queue of requests: one ends when BENCH_QUEUE - 1 more have begun. The objects of the whole queue are
+ * the workload's.
+ */
+void bench_queue_burst(struct bench_worker *worker)
+{
+	const struct bench_workload *workload = worker->run->workload;
+	uint32_t objects = workload->objects / BENCH_QUEUE;
+	bool tslab = worker->run->allocator->kind == BENCH_TSLAB;
+	tslab_epoch_t epochs[BENCH_QUEUE];
+
+	for (uint64_t n = 0; n < workload->operations + BENCH_QUEUE; n++) {
+		unsigned at = n % BENCH_QUEUE;
+		void **table = &worker->objects[at * objects];
+
+		if (n >= BENCH_QUEUE) {
+			if (tslab)
+				bench_epoch_drop(worker, epochs[at]);
+			else
+				release_all(worker, table, objects);
+		}
+		if (n >= workload->operations)
+			continue;
+		if (tslab)
+			epochs[at] = bench_epoch_begin(worker);
+		fill(worker, table, objects);
+		if (tslab)
+			bench_epoch_leave(worker, epochs[at]);
 	}
 }
 
 void bench_epoch_burst(struct bench_worker *worker)
 {
 	for (uint64_t n = worker->run->workload->operations; n > 0; n--)
-		close_epoch(worker, begin_epoch(worker));
+		bench_epoch_close(worker, bench_epoch_begin(worker));
 }

@@ -124,6 +124,24 @@ tells_added_peers() {
 			(.ratio.median >= .ratio_of_distribution.median)' "$work/json"
 }
 
+# One slow call of 300 is beyond p99 and within p99.9.
+finds_rare_slow_calls() {
+	measure 0 FAKE_SPIN=20000 FAKE_EVERY=300 "$bench" --tslab "$fake" --allocators floor,tslab --bursts 1 \
+		--rounds 3 --workloads latency-churn --max-spread 1000 --json "$work/json" &&
+		jq -e '[.workloads[] | {key: .name, value: .figures[1].median}] | from_entries |
+			."latency-churn.malloc-p99" < 5000 and ."latency-churn.malloc-p999" > 5000 and
+			."latency-churn.free-p999" < 5000 and
+			."latency-churn.malloc-p50" <= ."latency-churn.malloc-p99"' "$work/json"
+}
+
+# Nothing is given back when an epoch of the fake library is discarded: that shows as resident memory.
+finds_lost_memory() {
+	measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 --rounds 1 \
+		--workloads mixed --max-spread 1000 --json "$work/json" &&
+		jq -e '.workloads[] | select(.name == "mixed.resident") |
+			.figures[0].median > 10 and .figures[1].median < 2 and .verdict == "missed"' "$work/json"
+}
+
 check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
 check 'an unknown allocator is refused' refuses "'hoard'" --allocators glibc,hoard
 check 'a number that is none is refused' refuses '--rounds wants' --rounds 7x
@@ -140,6 +158,8 @@ check 'system calls are counted' counts_system_calls
 check 'what exceeds its limit fails the gate' gate_fails
 check 'what keeps it passes' gate_passes
 check 'rounds that disagree give no figure' withholds_noise
+check 'rare slow calls show in their percentile' finds_rare_slow_calls
+check 'memory that is lost shows' finds_lost_memory
 check 'goals are judged' judges
 check 'peers of the distribution are told from others' tells_added_peers
 check 'builds of the library are compared' compares_builds

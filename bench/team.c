@@ -5,6 +5,7 @@
  * Threads stay from burst to burst, as a server's do. One thread is timed by its own CPU time, which
  * equals wall time on an idle CPU and does not see other programs; several are timed by the wall.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch.h"
 #include "bench.h"
 
 static pthread_barrier_t team_start, team_end;
@@ -58,6 +60,44 @@ static double now_ns(clockid_t clock)
 
 	clock_gettime(clock, &now);
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+double bench_team_cpu_ns(void)
+{
+	return now_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* From smaps_rollup: statm lags behind by the kernel's per-CPU counts. */
+uint64_t bench_team_resident_bytes(void)
+{
+	char text[4096], *line;
+	int fd = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+	unsigned long long kib;
+
+	if (fd < 0)
+		bench_die("cannot open /proc/self/smaps_rollup");
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	line = strstr(text, "\nRss:");
+	if (!line || sscanf(line, "\nRss: %llu kB", &kib) != 1)
+		bench_die("cannot read Rss in /proc/self/smaps_rollup");
+	return (uint64_t)kib * 1024;
+}
+
+double bench_team_ns_per_cycle(void)
+{
+	uint64_t begin, hz = ts_arch_cycles_hz();
+	double from;
+
+	if (hz)
+		return 1e9 / (double)hz;
+	from = now_ns(CLOCK_MONOTONIC);
+	begin = ts_arch_cycles();
+	while (now_ns(CLOCK_MONOTONIC) - from < 1e7)
+		;
+	return (now_ns(CLOCK_MONOTONIC) - from) / (double)(ts_arch_cycles() - begin);
 }
 
 static cpu_set_t team_allowed;

@@ -27,6 +27,40 @@
 		.prepare = bench_lifetime_prepare, .burst = burst_                                 \
 	}
 
+/* No goal for the median, and none where the issue is locality. */
+#define LATENCY(name_, title_, objects_, max_, goal_, prepare_, burst_)                            \
+	{                                                                                          \
+		.name = name_, .title = title_, .threads = 1, .min_bytes = 16, .max_bytes = max_,  \
+		.objects = objects_, .operations = 200000,                                         \
+		.parts = { { .name = "malloc-p50", .title = "malloc p50", .unit = "ns" },          \
+			   { .name = "malloc-p99",                                                 \
+			     .title = "malloc p99",                                                \
+			     .unit = "ns",                                                         \
+			     .goal_ratio = goal_ },                                                \
+			   { .name = "malloc-p999",                                                \
+			     .title = "malloc p99.9",                                              \
+			     .unit = "ns",                                                         \
+			     .goal_ratio = goal_ },                                                \
+			   { .name = "free-p50", .title = "free p50", .unit = "ns" },              \
+			   { .name = "free-p99",                                                   \
+			     .title = "free p99",                                                  \
+			     .unit = "ns",                                                         \
+			     .goal_ratio = goal_ },                                                \
+			   { .name = "free-p999",                                                  \
+			     .title = "free p99.9",                                                \
+			     .unit = "ns",                                                         \
+			     .goal_ratio = goal_ } },                                              \
+		.prepare = prepare_, .burst = burst_, .read_figures = bench_latency_figures        \
+	}
+
+#define GROW(name_, title_, operations_, burst_)                                                   \
+	{                                                                                          \
+		.name = name_, .title = title_, .threads = 1, .min_bytes = 1024,                   \
+		.max_bytes = 1 << 20, .objects = 8, .operations = operations_,                     \
+		.parts = { { .unit = "ns/realloc", .goal_ratio = 1.2 } },                          \
+		.prepare = bench_grow_prepare, .burst = burst_                                     \
+	}
+
 const struct bench_workload bench_workloads[] = {
 	{ .name = "pair",
 	  .title = "pair 128 B",
@@ -54,6 +88,16 @@ const struct bench_workload bench_workloads[] = {
 		bench_free_each_burst),
 	REQUEST("free-each1000", "request of 1000, free each, close", 1000, 1500, 1.0, 1.15, 0,
 		bench_free_each_burst),
+	{ .name = "fifo",
+	  .title = "queue of 64 requests of 100, discard",
+	  .threads = 1,
+	  .min_bytes = 64,
+	  .max_bytes = 504,
+	  .objects = 100 * BENCH_QUEUE,
+	  .operations = 15000,
+	  .parts = { { .unit = "ns/request" } },
+	  .prepare = bench_lifetime_prepare,
+	  .burst = bench_queue_burst },
 	{ .name = "frame",
 	  .title = "frame of 1 M objects, 4 threads, discard",
 	  .who = BENCH_LIFETIMES,
@@ -95,6 +139,60 @@ const struct bench_workload bench_workloads[] = {
 	  .counts_system_calls = true,
 	  .parts = { { .unit = "ns/epoch", .gate_figure = 200 } },
 	  .burst = bench_epoch_burst },
+	{ .name = "epochs1000",
+	  .title = "1000 epochs open, 50 objects each",
+	  .who = BENCH_TSLAB_ONLY,
+	  .threads = 1,
+	  .min_bytes = 32,
+	  .max_bytes = 256,
+	  .objects = 50000,
+	  .operations = 20000,
+	  .parts = { { .name = "time",
+		       .title = "open, enter, exit, close",
+		       .unit = "ns/epoch",
+		       .goal_figure = 100 },
+		     /* (classes + 1) pages of 4 KiB and 2 KiB of metadata */
+		     { .name = "floor", .title = "resident", .unit = "KiB/epoch", .goal_figure = 22 } },
+	  .prepare = bench_many_prepare,
+	  .burst = bench_many_burst,
+	  .read_figures = bench_many_figures },
+	LATENCY("latency-request", "request of 100", 100, 504, 1.0, bench_latency_prepare,
+		bench_latency_request_burst),
+	LATENCY("latency-fifo", "queue of 64 requests of 100", 100 * BENCH_QUEUE, 504, 1.0,
+		bench_latency_prepare, bench_latency_queue_burst),
+	LATENCY("latency-churn", "WS8192, 16-504 B", 8192, 504, 1.0, bench_latency_churn_prepare,
+		bench_latency_churn_burst),
+	LATENCY("latency-lifo", "the newest of up to 256 is freed first", 256, 504, 0,
+		bench_latency_prepare, bench_latency_stack_burst),
+	{ .name = "mixed",
+	  .title = "20 000 a cycle, 2 % live 40 cycles",
+	  .threads = 1,
+	  .memory = true,
+	  .min_bytes = 64,
+	  .max_bytes = 512,
+	  .objects = 20000,
+	  .operations = 40 * 20000,
+	  .parts = { { .name = "time", .title = "time", .unit = "ns/object" },
+		     { .name = "resident",
+		       .title = "resident bytes per live byte",
+		       .unit = "bytes/byte",
+		       .goal_ratio = 1.0,
+		       .landing_ratio = 1.1 } },
+	  .prepare = bench_mixed_prepare,
+	  .burst = bench_mixed_burst,
+	  .read_figures = bench_mixed_figures },
+	{ .name = "large",
+	  .title = "4 KiB-1 MiB churn, 128 live",
+	  .threads = 1,
+	  .min_bytes = 4096,
+	  .max_bytes = 1 << 20,
+	  .objects = 128,
+	  .operations = 5000,
+	  .parts = { { .unit = "ns/pair", .goal_ratio = 1.2 } },
+	  .prepare = bench_large_prepare,
+	  .burst = bench_large_burst },
+	GROW("realloc", "8 arrays, 1 KiB-1 MiB by doubling", 2000, bench_grow_double_burst),
+	GROW("realloc-eighth", "8 arrays, 1 KiB-1 MiB by an eighth", 8000, bench_grow_eighth_burst),
 	{ .name = "resident",
 	  .title = "resident bytes per live byte, WS100k",
 	  .threads = 1,
