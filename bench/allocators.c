@@ -77,19 +77,20 @@ void bench_allocators_init(struct bench_allocators *set, const char *const *tsla
 	add(set, "mimalloc-heap", "libmimalloc.so.2", BENCH_PEER_HEAP);
 }
 
-void bench_allocators_add_peer(struct bench_allocators *set, const char *argument)
+void bench_allocators_add_peer(struct bench_allocators *set, const char *argument,
+			       enum bench_kind kind)
 {
 	const char *equals = strchr(argument, '=');
 	char name[BENCH_NAME_MAX] = "";
 	char *file;
 
 	if (!equals || equals == argument || (size_t)(equals - argument) >= sizeof(name))
-		bench_die("--peer wants NAME=FILE, not '%s'", argument);
+		bench_die("a peer is NAME=FILE, not '%s'", argument);
 	memcpy(name, argument, (size_t)(equals - argument));
 	file = realpath(equals + 1, NULL);
 	if (!file)
-		bench_die("--peer %s: no file %s", name, equals + 1);
-	add(set, name, file, BENCH_PEER);
+		bench_die("peer %s: no file %s", name, equals + 1);
+	add(set, name, file, kind);
 	set->list[set->count - 1].added = true;
 }
 

@@ -70,8 +70,9 @@ struct bench_allocators {
 
 /* The floor, the builds of tslab ("FILE" or "NAME=FILE") and what the distribution provides. */
 void bench_allocators_init(struct bench_allocators *set, const char *const *tslabs, unsigned count);
-/* "NAME=FILE"; dies on a bad argument. */
-void bench_allocators_add_peer(struct bench_allocators *set, const char *argument);
+/* "NAME=FILE", BENCH_PEER or BENCH_PEER_HEAP; dies on a bad argument. */
+void bench_allocators_add_peer(struct bench_allocators *set, const char *argument,
+			       enum bench_kind kind);
 /* Keeps those named in a comma-separated list; dies on an unknown name. */
 void bench_allocators_keep(struct bench_allocators *set, const char *names);
 /* Marks each tslab build but the first, and those named in the list (or NULL); dies on an unknown name. */

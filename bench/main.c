@@ -26,6 +26,7 @@ static const char usage_text[] =
 	"  --tslab [NAME=]FILE the library to measure (default tslab=libtslab.so.0); may be repeated:\n"
 	"                      the first one is judged, the others are measured beside it\n"
 	"  --peer NAME=FILE    measure one more malloc; may be repeated\n"
+	"  --peer-heap NAME=FILE  the same for the heaps of one more mimalloc (mi_heap_destroy)\n"
 	"  --compare LIST      show the ratio to these, comma-separated, with its 95 % interval, as is\n"
 	"                      done for other builds of the library\n"
 	"  --allocators LIST   only these, comma-separated\n"
@@ -44,6 +45,7 @@ static const char usage_text[] =
 enum {
 	OPTION_TSLAB,
 	OPTION_PEER,
+	OPTION_PEER_HEAP,
 	OPTION_COMPARE,
 	OPTION_ALLOCATORS,
 	OPTION_WORKLOADS,
@@ -63,6 +65,7 @@ enum {
 static const struct option long_options[] = {
 	{ "tslab", required_argument, NULL, OPTION_TSLAB },
 	{ "peer", required_argument, NULL, OPTION_PEER },
+	{ "peer-heap", required_argument, NULL, OPTION_PEER_HEAP },
 	{ "compare", required_argument, NULL, OPTION_COMPARE },
 	{ "allocators", required_argument, NULL, OPTION_ALLOCATORS },
 	{ "workloads", required_argument, NULL, OPTION_WORKLOADS },
@@ -87,7 +90,7 @@ struct list {
 
 struct arguments {
 	const char *text[OPTION_COUNT]; /* NULL = not given */
-	struct list tslabs, peers;
+	struct list tslabs, peers, peer_heaps;
 	struct bench_options options;
 	struct bench_allocators allocators;
 };
@@ -110,6 +113,8 @@ static void take_option(struct arguments *arguments, int option)
 	arguments->text[option] = optarg ? optarg : "";
 	if (option == OPTION_PEER)
 		append(&arguments->peers, option);
+	if (option == OPTION_PEER_HEAP)
+		append(&arguments->peer_heaps, option);
 	if (option == OPTION_TSLAB)
 		append(&arguments->tslabs, option);
 }
@@ -150,6 +155,7 @@ static void read_numbers(struct arguments *arguments)
 static void read_arguments(struct arguments *arguments, int argc, char **argv)
 {
 	const struct list *tslabs = &arguments->tslabs, *peers = &arguments->peers;
+	const struct list *heaps = &arguments->peer_heaps;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
@@ -159,7 +165,9 @@ static void read_arguments(struct arguments *arguments, int argc, char **argv)
 	read_numbers(arguments);
 	bench_allocators_init(&arguments->allocators, tslabs->text, tslabs->count);
 	for (unsigned i = 0; i < peers->count; i++)
-		bench_allocators_add_peer(&arguments->allocators, peers->text[i]);
+		bench_allocators_add_peer(&arguments->allocators, peers->text[i], BENCH_PEER);
+	for (unsigned i = 0; i < heaps->count; i++)
+		bench_allocators_add_peer(&arguments->allocators, heaps->text[i], BENCH_PEER_HEAP);
 	if (arguments->text[OPTION_ALLOCATORS])
 		bench_allocators_keep(&arguments->allocators, arguments->text[OPTION_ALLOCATORS]);
 	bench_allocators_compare(&arguments->allocators, arguments->text[OPTION_COMPARE]);

@@ -192,7 +192,7 @@ void bench_report_text(FILE *out, const struct bench_results *results)
 		"workload", "unit", "ratio", "quartiles", "best peer", "apt", "best of apt", "goal",
 		"lands", "verdict");
 	for (unsigned i = 0; i < results->allocators->count; i++)
-		fprintf(out, " %9.14s |", results->allocators->list[i].name);
+		fprintf(out, " %9s |", results->allocators->list[i].name);
 	fprintf(out, "\n|---|---|---|---|---|---|---|---|---|---|");
 	for (unsigned i = 0; i < results->allocators->count; i++)
 		fprintf(out, "---|");

@@ -149,6 +149,8 @@ check 'two builds of one name are refused' refuses 'called tslab' --tslab a.so -
 check 'a build without a file is refused' refuses '--tslab wants' --tslab old=
 check 'a comparison with nobody is refused' refuses "'old'" --compare old
 check 'a peer without a file is refused' refuses 'no file' --peer x=/nonexistent
+check 'a peer without heaps is refused' \
+	refuses 'no mi_heap_new' --peer-heap "x=$fake" --allocators x --workloads request10
 check 'a peer that has no malloc is refused' \
 	refuses 'no malloc of its own' --peer "x=$fake" --allocators x --workloads pair
 check 'a library that cannot be loaded is refused' \
