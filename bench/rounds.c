@@ -112,15 +112,27 @@ static void compare(const struct bench_results *results, struct bench_row *row)
 }
 
 /*
- * A peer that never settles and is slow for certain spoils its own figure only; tslab, the best peer and
- * one that might be the best spoil the row.
+ * A figure that varies is not printed. What spoils the row is a ratio that varies, since rounds that are
+ * slow for all leave it alone: the one to the best peer, and to any that might be the best. Where nobody
+ * can be compared, it is tslab's own figure.
  */
-static bool matters(const struct bench_results *results, const struct bench_row *row, unsigned i)
+static bool is_noisy(const struct bench_results *results, const struct bench_row *row)
 {
-	if ((int)i == results->tslab || row->best < 0)
-		return true;
-	return is_peer(&results->allocators->list[i]) &&
-	       row->figure[i].low <= row->figure[row->best].median;
+	double limit = results->options->max_spread, ratios[BENCH_ROUNDS_MAX];
+
+	if (results->tslab < 0)
+		return row->best >= 0 && row->noisy_figure[row->best];
+	if (row->best < 0 || !row->ran[results->tslab])
+		return row->noisy_figure[results->tslab];
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		if (!row->ran[i] || !is_peer(&results->allocators->list[i]) ||
+		    row->figure[i].low > row->figure[row->best].median)
+			continue;
+		pair_ratios(results, row, (int)i, ratios);
+		if (bench_statistics_quartiles(ratios, row->rounds).uncertainty > limit)
+			return true;
+	}
+	return row->noisy_ratio;
 }
 
 static void summarize(const struct bench_results *results, struct bench_row *row)
@@ -137,10 +149,7 @@ static void summarize(const struct bench_results *results, struct bench_row *row
 	row->best_apt = best_peer(results, row, false);
 	compare(results, row);
 	row->noisy_ratio = row->ratio.uncertainty > limit;
-	row->noisy = row->noisy_ratio;
-	for (unsigned i = 0; i < results->allocators->count; i++)
-		if (row->noisy_figure[i] && matters(results, row, i))
-			row->noisy = true;
+	row->noisy = is_noisy(results, row);
 }
 
 /* Return: true if the rounds so far will do. */

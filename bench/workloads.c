@@ -146,7 +146,7 @@ const struct bench_workload bench_workloads[] = {
 	  .min_bytes = 32,
 	  .max_bytes = 256,
 	  .objects = 50000,
-	  .operations = 20000,
+	  .operations = 10000,
 	  .parts = { { .name = "time",
 		       .title = "open, enter, exit, close",
 		       .unit = "ns/epoch",
