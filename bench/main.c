@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c: options and the order of events. */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static const char usage_text[] =
 	"  --json FILE         write the results there too; - = standard output, without the table\n"
 	"  --gate              fail if a figure exceeds its limit\n"
 	"  --one ALLOCATOR:WORKLOAD  run --bursts bursts of one workload for a profiler\n"
-	"  --list              list allocators and workloads\n"
+	"  --list              list allocators, and workloads with the operations of a burst\n"
 	"exit status: 0 done, 2 usage or a failure, 3 figures varied too much, 4 a limit was exceeded\n";
 
 enum {
@@ -178,7 +179,8 @@ static void list(const struct arguments *arguments)
 	for (unsigned i = 0; i < arguments->allocators.count; i++)
 		printf("allocator %s\n", arguments->allocators.list[i].name);
 	for (unsigned i = 0; i < bench_workloads_count; i++)
-		printf("workload  %-14s %s\n", bench_workloads[i].name, bench_workloads[i].title);
+		printf("workload  %-16s %8" PRIu64 "  %s\n", bench_workloads[i].name,
+		       bench_workloads[i].operations, bench_workloads[i].title);
 }
 
 static void run_one(const struct arguments *arguments)
