@@ -178,6 +178,9 @@ static void load_tslab(const struct bench_allocator *allocator, void *library,
 	calls->epoch_discard = must_find(library, allocator, "tslab_epoch_discard");
 	calls->domain_enter = must_find(library, allocator, "tslab_domain_enter");
 	calls->domain_exit = must_find(library, allocator, "tslab_domain_exit");
+	calls->scope_begin = must_find(library, allocator, "tslab_scope_begin");
+	calls->scope_close = must_find(library, allocator, "tslab_scope_close");
+	calls->scope_discard = must_find(library, allocator, "tslab_scope_discard");
 }
 
 static void load_peer_heap(const struct bench_allocator *allocator, void *library,

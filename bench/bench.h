@@ -57,6 +57,9 @@ struct bench_calls {
 	int (*epoch_discard)(tslab_epoch_t epoch);
 	int (*domain_enter)(tslab_epoch_t epoch);
 	int (*domain_exit)(tslab_epoch_t epoch);
+	int (*scope_begin)(tslab_heap *heap, const char *label, tslab_epoch_t *epoch);
+	int (*scope_close)(tslab_epoch_t epoch);
+	int (*scope_discard)(tslab_epoch_t epoch);
 	/* BENCH_PEER_HEAP only */
 	void *(*peer_heap_new)(void);
 	void *(*peer_heap_allocate)(void *heap, size_t bytes);
@@ -141,6 +144,7 @@ void bench_frame_prepare(struct bench_worker *worker);
 void bench_discard_burst(struct bench_worker *worker);
 void bench_free_each_burst(struct bench_worker *worker);
 void bench_epoch_burst(struct bench_worker *worker);
+void bench_scope_burst(struct bench_worker *worker);
 void bench_queue_burst(struct bench_worker *worker);
 void bench_latency_prepare(struct bench_worker *worker);
 void bench_latency_churn_prepare(struct bench_worker *worker);

@@ -19,8 +19,7 @@ static inline tslab_epoch_t bench_epoch_begin(struct bench_worker *worker)
 	const struct bench_calls *calls = &worker->run->calls;
 	tslab_epoch_t epoch;
 
-	bench_must(calls->epoch_open(worker->heap, "request", &epoch), "tslab_epoch_open");
-	bench_must(calls->domain_enter(epoch), "tslab_domain_enter");
+	bench_must(calls->scope_begin(worker->heap, "request", &epoch), "tslab_scope_begin");
 	return epoch;
 }
 
@@ -44,14 +43,12 @@ static inline void bench_epoch_finish(struct bench_worker *worker, tslab_epoch_t
 /* Scope and lifetime end together. */
 static inline void bench_epoch_discard(struct bench_worker *worker, tslab_epoch_t epoch)
 {
-	bench_epoch_leave(worker, epoch);
-	bench_epoch_drop(worker, epoch);
+	bench_must(worker->run->calls.scope_discard(epoch), "tslab_scope_discard");
 }
 
 static inline void bench_epoch_close(struct bench_worker *worker, tslab_epoch_t epoch)
 {
-	bench_epoch_leave(worker, epoch);
-	bench_epoch_finish(worker, epoch);
+	bench_must(worker->run->calls.scope_close(epoch), "tslab_scope_close");
 }
 
 #endif

@@ -78,6 +78,21 @@ int tslab_epoch_discard(tslab_epoch_t epoch)
 	return epoch ? 0 : -1;
 }
 
+int tslab_scope_begin(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
+{
+	return tslab_epoch_open(heap, label, epoch);
+}
+
+int tslab_scope_close(tslab_epoch_t epoch)
+{
+	return epoch ? 0 : -1;
+}
+
+int tslab_scope_discard(tslab_epoch_t epoch)
+{
+	return epoch ? 0 : -1;
+}
+
 int tslab_domain_enter(tslab_epoch_t epoch)
 {
 	return epoch ? 0 : -1;

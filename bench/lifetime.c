@@ -171,7 +171,22 @@ void bench_queue_burst(struct bench_worker *worker)
 	}
 }
 
+/* The four single calls. */
 void bench_epoch_burst(struct bench_worker *worker)
+{
+	const struct bench_calls *calls = &worker->run->calls;
+
+	for (uint64_t n = worker->run->workload->operations; n > 0; n--) {
+		tslab_epoch_t epoch;
+
+		bench_must(calls->epoch_open(worker->heap, "request", &epoch), "tslab_epoch_open");
+		bench_must(calls->domain_enter(epoch), "tslab_domain_enter");
+		bench_epoch_leave(worker, epoch);
+		bench_epoch_finish(worker, epoch);
+	}
+}
+
+void bench_scope_burst(struct bench_worker *worker)
 {
 	for (uint64_t n = worker->run->workload->operations; n > 0; n--)
 		bench_epoch_close(worker, bench_epoch_begin(worker));
