@@ -21,6 +21,8 @@
 
 #define ALIGN_MAX_BYTES ((size_t)4 << 20)
 #define cold __attribute__((noinline, cold))
+/* From the start of a cache line: where the linker happens to put them is worth a tenth of a pair. */
+#define hot __attribute__((aligned(64)))
 
 static void *fail_closing(struct ts_epoch *epoch, uint64_t id)
 {
@@ -102,7 +104,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 	return alloc_in_lane(ts_tls.lane, bytes, align);
 }
 
-void *tslab_malloc(size_t bytes)
+hot void *tslab_malloc(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
 	const uint16_t *class_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
@@ -328,7 +330,7 @@ static cold void free_rare(void *ptr)
 	free_slow(ptr);
 }
 
-void tslab_free(void *ptr)
+hot void tslab_free(void *ptr)
 {
 	if (__builtin_expect(free_fast(ptr), 1))
 		return;

@@ -14,7 +14,7 @@
 #include "site.h"
 #include "thread.h"
 
-static void show_scope(struct ts_thread *thread, uint64_t epoch_id, uint64_t now_ns)
+static inline void show_scope(struct ts_thread *thread, uint64_t epoch_id, uint64_t now_ns)
 {
 	uint32_t i = thread->depth;
 
@@ -28,8 +28,10 @@ static void show_scope(struct ts_thread *thread, uint64_t epoch_id, uint64_t now
 	ts_a64_store_rlx(&thread->stat->w.depth, i + 1);
 }
 
-static void push_scope(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane,
-		       const void *pc, uint64_t now_ns)
+#define inlined inline __attribute__((always_inline))
+
+static inlined void push_scope(struct ts_thread *thread, uint64_t epoch_id, struct ts_lane *lane,
+			       const void *pc, uint64_t now_ns)
 {
 	struct ts_scope *scope = &thread->scopes[thread->depth];
 
@@ -159,7 +161,8 @@ int tslab_domain_exit(tslab_epoch_t id)
 
 /* -- epoch and scope together ------------------------------------------------------------------- */
 
-static int open_and_enter(tslab_heap *heap, const char *label, const void *site, tslab_epoch_t *epoch)
+static __attribute__((noinline, cold)) int open_and_enter(tslab_heap *heap, const char *label,
+							  const void *site, tslab_epoch_t *epoch)
 {
 	int error = tslab_epoch_open(heap, label, epoch);
 
@@ -171,7 +174,8 @@ static int open_and_enter(tslab_heap *heap, const char *label, const void *site,
 	return error;
 }
 
-int tslab_scope_begin_at(tslab_heap *heap, const char *label, const void *site, tslab_epoch_t *epoch)
+static inlined int scope_begin(tslab_heap *heap, const char *label, const void *site,
+			       tslab_epoch_t *epoch)
 {
 	struct ts_thread *thread = ts_tls.self;
 	struct ts_lane *lane;
@@ -190,11 +194,16 @@ int tslab_scope_begin_at(tslab_heap *heap, const char *label, const void *site, 
 
 int tslab_scope_begin(tslab_heap *heap, const char *label, tslab_epoch_t *epoch)
 {
-	return tslab_scope_begin_at(heap, label, __builtin_return_address(0), epoch);
+	return scope_begin(heap, label, __builtin_return_address(0), epoch);
+}
+
+int tslab_scope_begin_at(tslab_heap *heap, const char *label, const void *site, tslab_epoch_t *epoch)
+{
+	return scope_begin(heap, label, site, epoch);
 }
 
 /* The common end: innermost scope, nobody else ever came. False: nothing was changed. */
-static bool end_kept(tslab_epoch_t id, bool if_empty)
+static inlined bool end_kept(tslab_epoch_t id, bool if_empty)
 {
 	struct ts_thread *thread = ts_tls.self;
 	struct ts_scope *scope;
@@ -215,34 +224,32 @@ static bool end_kept(tslab_epoch_t id, bool if_empty)
 	return true;
 }
 
-int tslab_scope_close(tslab_epoch_t epoch)
+static __attribute__((noinline, cold)) int exit_and_end(tslab_epoch_t epoch,
+							int (*end)(tslab_epoch_t))
 {
-	int left, error;
+	int left = tslab_domain_exit(epoch);
+	int error;
 
-	if (end_kept(epoch, true)) {
-		ts_bump_word(&ts_tls.self->stat->w.epochs_closed, 1);
-		return 0;
-	}
-	left = tslab_domain_exit(epoch);
 	if (left && left != -EPERM)
 		return left;
-	error = tslab_epoch_close(epoch);
+	error = end(epoch);
 	return error ? error : left;
+}
+
+int tslab_scope_close(tslab_epoch_t epoch)
+{
+	if (!end_kept(epoch, true))
+		return exit_and_end(epoch, tslab_epoch_close);
+	ts_bump_word(&ts_tls.self->stat->w.epochs_closed, 1);
+	return 0;
 }
 
 int tslab_scope_discard(tslab_epoch_t epoch)
 {
-	int left, error;
-
-	if (end_kept(epoch, false)) {
-		ts_bump_word(&ts_tls.self->stat->w.epochs_discarded, 1);
-		return 0;
-	}
-	left = tslab_domain_exit(epoch);
-	if (left && left != -EPERM)
-		return left;
-	error = tslab_epoch_discard(epoch);
-	return error ? error : left;
+	if (!end_kept(epoch, false))
+		return exit_and_end(epoch, tslab_epoch_discard);
+	ts_bump_word(&ts_tls.self->stat->w.epochs_discarded, 1);
+	return 0;
 }
 
 tslab_epoch_t tslab_domain_current(void)

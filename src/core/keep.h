@@ -17,19 +17,20 @@
 #include "slab.h"
 #include "thread.h"
 
-/* The text that the pair's last epoch was opened with? */
+/* The text that the pair's last epoch was opened with? Without a loop for the usual length. */
 static inline bool ts_keep_same_label(const struct ts_epoch *epoch, const char *label)
 {
 	const char *given = epoch->label_given;
-	char c;
 
 	label = label ? label : "";
-	do {
-		c = *given++;
-		if (c != *label++)
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < sizeof(epoch->label_given); i++) {
+		if (given[i] != label[i])
 			return false;
-	} while (c);
-	return epoch->label_known;
+		if (!given[i])
+			return epoch->label_known;
+	}
+	return false;
 }
 
 static inline bool ts_keep_same_heap(const struct tslab_heap *kept, const struct tslab_heap *heap)
@@ -65,8 +66,9 @@ static inline void ts_keep_show(struct ts_block_lane *stat, uint64_t epoch_id)
 }
 
 /* A kept pair serves a new epoch: its lane, held and entered once; NULL = no pair fits. */
-static inline struct ts_lane *ts_keep_begin(struct ts_thread *thread, const struct tslab_heap *heap,
-					    const char *label, uint64_t now_ns, uint64_t *id)
+static inline __attribute__((always_inline)) struct ts_lane *
+ts_keep_begin(struct ts_thread *thread, const struct tslab_heap *heap, const char *label,
+	      uint64_t now_ns, uint64_t *id)
 {
 	struct ts_kept *kept = ts_keep_find(thread, heap, label);
 	struct ts_epoch *epoch;
@@ -98,7 +100,8 @@ static inline struct ts_lane *ts_keep_begin(struct ts_thread *thread, const stru
  * to it: what is allocated there is undone and the pair is kept. `if_empty` asks that nothing be live,
  * which makes a close and a discard the same. False: nothing was changed.
  */
-static inline bool ts_keep_end(struct ts_thread *thread, struct ts_lane *lane, bool if_empty)
+static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *thread,
+							      struct ts_lane *lane, bool if_empty)
 {
 	struct ts_epoch *epoch = ts_lane_epoch(lane);
 	uint64_t bytes = ts_lane_bytes(lane);

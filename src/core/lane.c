@@ -162,11 +162,6 @@ void ts_lane_unbind(struct ts_lane *lane)
 	ts_lane_show(lane, 0);
 }
 
-uint64_t ts_lane_bytes(const struct ts_lane *lane)
-{
-	return (uint64_t)lane->chunk_count * TS_CHUNK_BYTES;
-}
-
 /* -- allocation, slow path ---------------------------------------------------------------------- */
 
 static bool refill(struct ts_lane *lane, unsigned c)

@@ -135,15 +135,28 @@ static bool in_stack_mode(const struct ts_bin *bin)
 	return ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
 }
 
+static void set_simple(struct ts_lane *lane, uint64_t simple)
+{
+	unsigned count = 0;
+
+	if (lane->simple == simple)
+		return;
+	lane->simple = simple;
+	for (uint64_t rest = simple; rest; rest &= rest - 1)
+		lane->simple_class[count++] = (uint8_t)__builtin_ctzll(rest);
+	for (; count % 4; count++)
+		lane->simple_class[count] = lane->simple_class[count - 1];
+	lane->simple_count = (uint8_t)count;
+}
+
 /* A discard of a simple class resets one pointer. */
 static void note_simple(struct ts_lane *lane, unsigned c)
 {
 	uint64_t bit = (uint64_t)1 << c;
+	bool simple = !in_stack_mode(&lane->bin[c]) && lane->slab[c] &&
+		      lane->slab[c] == lane->first_slab[c];
 
-	if (in_stack_mode(&lane->bin[c]) || lane->slab[c] != lane->first_slab[c] || !lane->slab[c])
-		lane->simple &= ~bit;
-	else
-		lane->simple |= bit;
+	set_simple(lane, simple ? lane->simple | bit : lane->simple & ~bit);
 }
 
 /*
@@ -272,7 +285,8 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 		ts_a64_store_rlx(&bin->end, 0);
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
-	lane->classes = lane->simple = 0;
+	lane->classes = 0;
+	set_simple(lane, 0);
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
