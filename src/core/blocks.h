@@ -168,7 +168,12 @@ _Static_assert(sizeof(struct ts_block_heaps) <= TS_BLOCK_BYTES, "heaps block");
  */
 typedef void *ts_block_source(unsigned slots);
 
-/* Replaces the private source. Only before the first heap call of the process. */
+/*
+ * Called once before the first block is asked for, if a room above defines it: its chance to set another
+ * source. A constructor would come too late for a preloaded malloc, which serves those of other libraries.
+ */
+extern TS_HIDDEN void ts_blocks_choose_source(void) __attribute__((weak));
+/* Replaces the private source. Only before the first block is asked for. */
 void ts_blocks_set_source(ts_block_source *source);
 
 /* One block of a kind, never NULL: falls back to private memory, at last to a shared spare block. */

@@ -18,6 +18,8 @@
 static struct tslab_heap heaps[TS_HEAPS_MAX];
 static struct ts_block_heaps *heap_blocks[TS_HEAPS_MAX / TS_HEAPS_PER_BLOCK + 1];
 static ts_a32 started;
+/* Meta lock held: what the start calls of the C library may call malloc, which may be us. That fails. */
+static bool starting;
 
 /* -- shown -------------------------------------------------------------------------------------- */
 
@@ -72,6 +74,8 @@ static int start_process(void)
 {
 	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)
 		heaps[i].id = i;
+	if (ts_blocks_choose_source)
+		ts_blocks_choose_source();
 	ts_process_start();
 	ts_sizeclass_start();
 	ts_os_clock_sync();
@@ -108,9 +112,13 @@ bool ts_start(void)
 	if (__builtin_expect(running, 1))
 		return true;
 	ts_lock(&ts_lock_meta);
-	running = ts_a32_load_rlx(&started) || start_rooms();
-	/* ORD-20 release: all tables are complete behind it. */
-	ts_a32_store_rel(&started, running);
+	if (!starting) {
+		starting = true;
+		running = ts_a32_load_rlx(&started) || start_rooms();
+		/* ORD-20 release: all tables are complete behind it. */
+		ts_a32_store_rel(&started, running);
+		starting = false;
+	}
 	ts_unlock(&ts_lock_meta);
 	return running;
 }

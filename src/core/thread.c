@@ -182,6 +182,21 @@ void ts_thread_drop_warm(struct ts_thread *thread)
 	thread->warm_count = 0;
 }
 
+void ts_thread_trim(void)
+{
+	struct ts_thread *thread = ts_tls.self;
+
+	ts_fork_check();
+	if (!thread || thread->ending)
+		return;
+	if (ts_tls.lane != &ts_lane_none) {
+		ts_lane_drain(ts_tls.lane);
+		ts_lane_trim(ts_tls.lane);
+	}
+	ts_thread_drop_warm(thread);
+	ts_chunk_cache_drain(thread);
+}
+
 static void end_thread(void *arg)
 {
 	struct ts_thread *thread = arg;

@@ -12,6 +12,7 @@
 #include "core/blocks.h"
 
 #define TS_STATS_NAME "tslab.v1"
+#define TS_STATS_MALLOC_NAME "tslab-malloc.v1" /* of a preloaded malloc */
 #define TS_STATS_MAGIC "TSLABSEG"
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */

@@ -89,7 +89,10 @@ static void *map_sealed(unsigned chunk, size_t bytes)
 	void *base;
 	int fd;
 
-	snprintf(name, sizeof(name), chunk ? TS_STATS_NAME "+%u" : TS_STATS_NAME, chunk);
+	if (chunk)
+		snprintf(name, sizeof(name), "%s+%u", ts_segment_name, chunk);
+	else
+		snprintf(name, sizeof(name), "%s", ts_segment_name);
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return NULL;
@@ -378,8 +381,8 @@ static void publish_again(void)
 	}
 }
 
-/* Before the constructors of programs; blocks that were asked for even earlier stay private. */
-__attribute__((constructor(101))) static void install_segment(void)
+/* Called by core before the first block is asked for, however early in the life of a process that is. */
+void ts_blocks_choose_source(void)
 {
 	const char *wanted = getenv("TSLAB_STATS");
 

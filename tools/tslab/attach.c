@@ -16,18 +16,20 @@
 
 #include "tool.h"
 
-#define MEMFD_LINK "/memfd:" TS_STATS_NAME
+#define MEMFD_LINK "/memfd:"
 enum { CHUNK_BYTES_MAX = 64 << 20 };
 
-/* Chunk number of a link such as "/memfd:tslab.v1+2 (deleted)"; -1 if it is none. */
-static int chunk_of_link(const char *link)
+/* Chunk number of a link such as "/memfd:tslab.v1+2 (deleted)"; -1 if it is none of this instance's. */
+static int chunk_of_link(const char *link, const char *instance)
 {
+	size_t length = strlen(MEMFD_LINK);
 	char *end;
 	long chunk;
 
-	if (strncmp(link, MEMFD_LINK, strlen(MEMFD_LINK)) != 0)
+	if (strncmp(link, MEMFD_LINK, length) != 0 ||
+	    strncmp(link + length, instance, strlen(instance)) != 0)
 		return -1;
-	link += strlen(MEMFD_LINK);
+	link += length + strlen(instance);
 	if (*link == '\0' || *link == ' ')
 		return 0;
 	if (*link != '+')
@@ -145,11 +147,29 @@ static bool refuse(struct attachment *a, pid_t pid)
 	return false;
 }
 
+static void take_chunks(struct attachment *a, DIR *dir, const char *instance, pid_t pid, int ns_pid)
+{
+	const struct dirent *entry;
+	char path[320], link[128];
+
+	while ((entry = readdir(dir))) {
+		ssize_t length;
+		int chunk;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, entry->d_name);
+		length = readlink(path, link, sizeof(link) - 1);
+		link[length > 0 ? length : 0] = '\0';
+		chunk = chunk_of_link(link, instance);
+		if (chunk >= 0)
+			take_chunk(a, path, chunk, pid, ns_pid);
+	}
+	keep_contiguous(a);
+}
+
 bool attach(pid_t pid, struct attachment *a)
 {
 	struct ts_target target;
-	const struct dirent *entry;
-	char path[320], link[128];
+	char path[320];
 	DIR *dir;
 
 	memset(a, 0, sizeof(*a));
@@ -162,19 +182,13 @@ bool attach(pid_t pid, struct attachment *a)
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
 		 "with TSLAB_STATS=0",
 		 (int)pid);
-	while ((entry = readdir(dir))) {
-		ssize_t length;
-		int chunk;
-
-		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, entry->d_name);
-		length = readlink(path, link, sizeof(link) - 1);
-		link[length > 0 ? length : 0] = '\0';
-		chunk = chunk_of_link(link);
-		if (chunk >= 0)
-			take_chunk(a, path, chunk, pid, target.ns_pid);
+	/* What the program itself keeps in epochs, else what a preloaded malloc keeps for it. */
+	take_chunks(a, dir, TS_STATS_NAME, pid, target.ns_pid);
+	if (!a->chunk_count) {
+		rewinddir(dir);
+		take_chunks(a, dir, TS_STATS_MALLOC_NAME, pid, target.ns_pid);
 	}
 	closedir(dir);
-	keep_contiguous(a);
 	return a->chunk_count > 0;
 }
 
