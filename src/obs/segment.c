@@ -53,6 +53,12 @@ static struct {
 static size_t used_bytes; /* of the last chunk */
 static ts_a64 visible_bytes;
 
+/* What of a chunk carries blocks: a child of fork that copies more touches memory for nothing. */
+static size_t chunk_used_bytes(unsigned chunk)
+{
+	return chunk + 1 == tslab_root.chunk_count ? used_bytes : tslab_root.chunk[chunk].bytes;
+}
+
 uint64_t ts_segment_visible_bytes(void)
 {
 	return ts_a64_load_rlx(&visible_bytes);
@@ -359,7 +365,7 @@ static void leave_parent(void)
 		char *base = chunk_base(chunk), *own = map_private(bytes);
 
 		if (own)
-			copy_for_child(own, base, bytes);
+			copy_for_child(own, base, chunk_used_bytes(chunk));
 		move_over(own ? own : MAP_FAILED, bytes, base);
 		close_carrier(chunk);
 	}
@@ -376,7 +382,7 @@ static void publish_again(void)
 			fresh = map_sealed(chunk, bytes);
 		if (!fresh)
 			continue;
-		memcpy(fresh, base, bytes);
+		memcpy(fresh, base, chunk_used_bytes(chunk));
 		move_over(fresh, bytes, base);
 	}
 }
