@@ -38,7 +38,7 @@ struct tslab_process_stats {
 	uint64_t live_objects;    /* all sizes */
 	uint64_t live_bytes;      /* in slots, as handed out, and objects above 32 KiB */
 	uint64_t committed_bytes; /* memory that lanes hold plus retained_bytes */
-	uint64_t retained_bytes;  /* empty memory kept by threads for reuse */
+	uint64_t retained_bytes;  /* empty memory kept for reuse */
 	uint64_t large_objects;   /* live objects above 32 KiB */
 	uint64_t large_bytes;
 	uint64_t slab_units;     /* 8 KiB units that carry a slab */
@@ -105,6 +105,7 @@ struct tslab_process_stats {
 	uint64_t range_bytes;    /* address space reserved for all heaps; constant */
 	uint64_t boot_offset_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC when last looked */
 	uint64_t consistent; /* 0: some thread changed what was being read, eight times in a row */
+	uint64_t pool_bytes; /* of retained_bytes, what no thread keeps but the pool that all share */
 };
 
 struct tslab_class_stats {

@@ -9,21 +9,35 @@
 #include "thread.h"
 
 /* All under ts_lock_pool. */
-static uint64_t *free_map; /* 1 = free, for chunks below the frontier */
-static uint64_t frontier;  /* first chunk that was never handed out */
+static uint64_t *free_map;  /* 1 = free, for chunks below the frontier */
+static uint64_t *dirty_map; /* 1 = free, and still holds memory */
+static uint64_t frontier;   /* first chunk that was never handed out */
 static uint64_t free_count;
+static uint64_t dirty_count;
 static uint64_t first_free; /* no chunk below is free */
+static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_chunk_keep */
+
+/* What the pool may hold, as a part of the memory in use. */
+#define KEEP_SHARE 8
 
 int ts_chunk_start(void)
 {
-	uint64_t bytes = (ts_range.chunk_count + 63) / 64 * 8;
+	uint64_t bytes = (ts_range.chunk_count + 63) / 64 * sizeof(*free_map);
 
-	free_map = ts_os_reserve(bytes, 64);
-	if (!free_map || ts_os_commit(free_map, bytes))
+	free_map = ts_os_reserve(2 * bytes, 64);
+	if (!free_map || ts_os_commit(free_map, 2 * bytes))
 		return -ENOMEM;
+	dirty_map = free_map + bytes / sizeof(*free_map);
 	frontier = 1; /* index 0 means "none" */
 	first_free = 1;
 	return 0;
+}
+
+void ts_chunk_keep(uint64_t bytes)
+{
+	ts_lock(&ts_lock_pool);
+	keep_bytes = bytes;
+	ts_unlock(&ts_lock_pool);
 }
 
 static bool is_free(uint64_t chunk)
@@ -31,46 +45,108 @@ static bool is_free(uint64_t chunk)
 	return free_map[chunk / 64] >> (chunk % 64) & 1;
 }
 
-static void map_set(uint64_t start, uint64_t chunks, bool value)
+static void map_set(uint64_t *map, uint64_t start, uint64_t chunks, bool value)
 {
 	for (uint64_t i = start; i < start + chunks; i++) {
 		uint64_t bit = (uint64_t)1 << (i % 64);
 
-		free_map[i / 64] = value ? free_map[i / 64] | bit : free_map[i / 64] & ~bit;
+		map[i / 64] = value ? map[i / 64] | bit : map[i / 64] & ~bit;
 	}
 }
 
-/* First fit among the returned chunks; 0 if there is none. */
-static uint64_t find_free(uint64_t chunks, uint64_t align)
+static uint64_t count_dirty(uint64_t start, uint64_t chunks)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = start; i < start + chunks; i++)
+		n += dirty_map[i / 64] >> (i % 64) & 1;
+	return n;
+}
+
+void ts_chunk_show(void)
+{
+	ts_a64_store_rlx(&ts_process()->pool_bytes, dirty_count * TS_CHUNK_BYTES);
+}
+
+/* Free chunks go out of the pool. */
+static void remove_free(uint64_t start, uint64_t chunks)
+{
+	uint64_t dirty = dirty_count ? count_dirty(start, chunks) : 0;
+
+	map_set(free_map, start, chunks, false);
+	free_count -= chunks;
+	while (first_free < frontier && !is_free(first_free))
+		first_free++;
+	if (!dirty)
+		return;
+	map_set(dirty_map, start, chunks, false);
+	dirty_count -= dirty;
+	ts_chunk_show();
+}
+
+static void add_free(uint64_t start, uint64_t chunks, bool dirty)
+{
+	map_set(free_map, start, chunks, true);
+	free_count += chunks;
+	if (start < first_free)
+		first_free = start;
+	if (!dirty)
+		return;
+	map_set(dirty_map, start, chunks, true);
+	dirty_count += chunks;
+	ts_chunk_show();
+}
+
+/* How many bits from `at` on are 1, as far as that matters. */
+static uint64_t run_length(const uint64_t *map, uint64_t at, uint64_t enough)
+{
+	uint64_t n = 0;
+
+	while (n < enough && at + n < frontier) {
+		uint64_t rest = ~(map[(at + n) / 64] >> ((at + n) % 64));
+		unsigned ones = rest ? (unsigned)__builtin_ctzll(rest) : 64;
+
+		n += ones;
+		if ((at + n) % 64 || !ones)
+			break;
+	}
+	return n;
+}
+
+/* First fit in a map; 0 if there is none. */
+static uint64_t find_run(const uint64_t *map, uint64_t chunks, uint64_t align)
 {
 	uint64_t start = (first_free + align - 1) / align * align;
 
 	while (start + chunks <= frontier) {
-		uint64_t n = 0;
+		uint64_t word = map[start / 64] >> (start % 64);
+		uint64_t n;
 
-		if (chunks == 1 && !free_map[start / 64]) {
-			start = (start / 64 + 1) * 64;
+		if (!(word & 1)) {
+			/* To the next free chunk, or past this word. */
+			start = word ? start + (unsigned)__builtin_ctzll(word) :
+				       (start / 64 + 1) * 64;
+			start = (start + align - 1) / align * align;
 			continue;
 		}
-		while (n < chunks && is_free(start + n))
-			n++;
-		if (n == chunks)
+		n = run_length(map, start, chunks);
+		if (n >= chunks)
 			return start;
 		start = (start + n + align) / align * align;
 	}
 	return 0;
 }
 
+/* What still holds memory first: to use it again costs no page fault. */
 static uint64_t take_free(uint64_t chunks, uint64_t align)
 {
-	uint64_t start = free_count >= chunks ? find_free(chunks, align) : 0;
+	uint64_t start = dirty_count >= chunks ? find_run(dirty_map, chunks, align) : 0;
 
+	if (!start && free_count >= chunks)
+		start = find_run(free_map, chunks, align);
 	if (!start)
 		return 0;
-	map_set(start, chunks, false);
-	free_count -= chunks;
-	while (first_free < frontier && !is_free(first_free))
-		first_free++;
+	remove_free(start, chunks);
 	ts_count(chunks_reused, chunks);
 	return start;
 }
@@ -84,12 +160,7 @@ static uint64_t take_fresh(uint64_t chunks, uint64_t align)
 		return 0;
 	if (ts_range_commit(start + chunks))
 		return UINT64_MAX;
-	for (uint64_t i = frontier; i < start; i++) {
-		map_set(i, 1, true);
-		free_count++;
-		if (i < first_free)
-			first_free = i;
-	}
+	add_free(frontier, start - frontier, false);
 	frontier = start + chunks;
 	ts_count(chunks_fresh, chunks);
 	return start;
@@ -154,14 +225,9 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 			ts_count(chunks_fresh, more);
 		}
 	} else {
-		uint64_t n = 0;
-
-		while (n < more && end + n < frontier && is_free(end + n))
-			n++;
-		done = n == more;
+		done = run_length(free_map, end, more) >= more;
 		if (done) {
-			map_set(end, more, false);
-			free_count -= more;
+			remove_free(end, more);
 			ts_count(chunks_reused, more);
 		}
 	}
@@ -169,26 +235,74 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 	return done;
 }
 
-void ts_chunk_flush(struct ts_chunk_batch *batch)
+/* Pool lock held: chunks that it may still take as they are. */
+static uint64_t room(void)
 {
-	bool purged;
+	uint64_t in_use = (frontier - 1 - free_count) * TS_CHUNK_BYTES / KEEP_SHARE;
+	uint64_t most = (in_use > keep_bytes ? in_use : keep_bytes) / TS_CHUNK_BYTES;
 
-	if (!batch->chunks)
-		return;
-	purged = ts_os_purge(ts_chunk_address(batch->start),
-			     (size_t)batch->chunks * TS_CHUNK_BYTES) != 0;
+	return keep_bytes && most > dirty_count ? most - dirty_count : 0;
+}
+
+/* Before the pool has it: nobody else looks. */
+static void mark_free(const struct ts_chunk_batch *batch, bool dirty)
+{
 	for (uint32_t i = batch->start; i < batch->start + batch->chunks; i++) {
 		ts_a32_store_rlx(&ts_range.chunks[i].state, TS_CHUNK_FREE);
-		ts_range.chunks[i].dirty = !purged;
+		ts_range.chunks[i].dirty = dirty;
 	}
+}
+
+static bool keep(const struct ts_chunk_batch *batch)
+{
+	bool kept;
+
 	ts_lock(&ts_lock_pool);
-	map_set(batch->start, batch->chunks, true);
-	free_count += batch->chunks;
-	if (batch->start < first_free)
-		first_free = batch->start;
+	kept = batch->chunks <= room();
+	if (kept) {
+		mark_free(batch, true);
+		add_free(batch->start, batch->chunks, true);
+	}
 	ts_unlock(&ts_lock_pool);
+	return kept;
+}
+
+static void purge(const struct ts_chunk_batch *batch)
+{
+	bool purged = ts_os_purge(ts_chunk_address(batch->start),
+				  (size_t)batch->chunks * TS_CHUNK_BYTES) != 0;
+
+	mark_free(batch, !purged);
+	ts_lock(&ts_lock_pool);
+	add_free(batch->start, batch->chunks, false);
+	ts_unlock(&ts_lock_pool);
+}
+
+void ts_chunk_flush(struct ts_chunk_batch *batch)
+{
+	if (!batch->chunks)
+		return;
+	if (!keep(batch))
+		purge(batch);
 	ts_count(chunks_returned, batch->chunks);
 	batch->chunks = 0;
+}
+
+void ts_chunk_purge_pool(void)
+{
+	struct ts_chunk_batch batch;
+
+	do {
+		ts_lock(&ts_lock_pool);
+		batch.start = (uint32_t)(dirty_count ? find_run(dirty_map, 1, 1) : 0);
+		batch.chunks =
+			batch.start ? (uint32_t)run_length(dirty_map, batch.start, UINT32_MAX) : 0;
+		if (batch.chunks)
+			remove_free(batch.start, batch.chunks);
+		ts_unlock(&ts_lock_pool);
+		if (batch.chunks)
+			purge(&batch);
+	} while (batch.chunks);
 }
 
 static bool put_cached(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start,

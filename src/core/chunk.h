@@ -2,8 +2,8 @@
 /*
  * chunk.h: 64 KiB chunks: the pool of all free ones, and the small cache of each thread.
  *
- * What lies in the pool holds no memory (it was purged, or never touched); what lies in a cache does.
- * A chunk is purged before it is published to the pool, never after.
+ * What lies in a cache holds memory; what lies in the pool does not (it was purged before it came there,
+ * or never touched), but for as much as ts_chunk_keep allows.
  */
 #ifndef TS_CORE_CHUNK_H
 #define TS_CORE_CHUNK_H
@@ -42,6 +42,16 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more);
 void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start, uint32_t chunks,
 		  struct ts_chunk_batch *batch);
 void ts_chunk_flush(struct ts_chunk_batch *batch);
+
+/*
+ * The pool may hold so much free memory, or an eighth of the memory in use if that is more, instead of
+ * returning it to the OS. 0, as at the start: none.
+ */
+void ts_chunk_keep(uint64_t bytes);
+/* What it holds goes to the OS. */
+void ts_chunk_purge_pool(void);
+/* The gauge of what it holds, after fork. */
+void ts_chunk_show(void);
 
 /* Empties a thread's cache. */
 void ts_chunk_cache_drain(struct ts_thread *thread);

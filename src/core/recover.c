@@ -259,6 +259,7 @@ void ts_recover(struct ts_thread *survivor)
 
 	ts_words_clear(ts_process(), sizeof(*ts_process()));
 	ts_os_clock_sync();
+	ts_chunk_show();
 	ts_a64_store_rlx(&ts_process()->range_bytes, ts_range.chunk_count << TS_CHUNK_SHIFT);
 	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)
 		if (ts_heap_by_id(i))

@@ -195,6 +195,7 @@ void ts_thread_trim(void)
 	}
 	ts_thread_drop_warm(thread);
 	ts_chunk_cache_drain(thread);
+	ts_chunk_purge_pool();
 }
 
 static void end_thread(void *arg)

@@ -107,7 +107,7 @@ void ts_thread_block_put(struct ts_thread *thread, char **block);
 /* Zeroed memory for metadata that is never returned. `bytes` a power of two up to 64 KiB. */
 void *ts_meta_alloc(size_t bytes);
 
-/* All that the calling thread keeps empty goes to the OS. */
+/* All that the calling thread and the pool keep empty goes to the OS. */
 void ts_thread_trim(void);
 
 /* Give up the lanes that the thread keeps warm, and the pairs of keep.h. */

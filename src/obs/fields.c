@@ -59,7 +59,7 @@ static uint64_t ts_field_empty_units(const struct ts_snapshot *s)
 	if (!unit_bytes)
 		return 0;
 	return ts_minus(s->lanes.chunk_bytes / unit_bytes, s->lanes.units_live) +
-	       s->thread_sum.retained_bytes / unit_bytes;
+	       ts_snapshot_retained_bytes(s) / unit_bytes;
 }
 
 static double ts_field_fragmentation(const struct ts_snapshot *s)

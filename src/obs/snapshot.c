@@ -490,9 +490,14 @@ const struct ts_module_view *ts_snapshot_module(const struct ts_snapshot *s, uin
 
 /* ---------------------------------------------------------------------------------- derived figures -- */
 
+uint64_t ts_snapshot_retained_bytes(const struct ts_snapshot *s)
+{
+	return s->thread_sum.retained_bytes + ts_a64_load_rlx(&s->process.w.pool_bytes);
+}
+
 uint64_t ts_snapshot_committed_bytes(const struct ts_snapshot *s)
 {
-	return s->lanes.chunk_bytes + s->lanes.large_bytes + s->thread_sum.retained_bytes;
+	return s->lanes.chunk_bytes + s->lanes.large_bytes + ts_snapshot_retained_bytes(s);
 }
 
 uint64_t ts_snapshot_slab_bytes(const struct ts_snapshot *s)

@@ -169,6 +169,7 @@ void ts_snapshot_free(struct ts_snapshot *snapshot);
 const struct ts_module_view *ts_snapshot_module(const struct ts_snapshot *snapshot, uint32_t index);
 
 /* Derived figures that more than one output needs. */
+uint64_t ts_snapshot_retained_bytes(const struct ts_snapshot *s);
 uint64_t ts_snapshot_committed_bytes(const struct ts_snapshot *snapshot);
 uint64_t ts_snapshot_slab_bytes(const struct ts_snapshot *snapshot);
 uint64_t ts_epoch_refcount(const struct ts_epoch_view *epoch);

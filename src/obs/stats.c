@@ -125,7 +125,7 @@ int tslab_stats_process(struct tslab_process_stats *stats)
 	consistent &= visit_blocks(TS_BLOCK_THREAD, add_thread, &threads);
 	class_bytes_table(class_bytes);
 	out.threads = threads.threads;
-	out.retained_bytes = threads.retained_bytes;
+	out.retained_bytes = threads.retained_bytes + out.pool_bytes;
 	out.epochs_opened += threads.epochs_opened;
 	out.epochs_closed += threads.epochs_closed;
 	out.epochs_discarded += threads.epochs_discarded;

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool of free chunks: what it keeps instead of returning it, and that it never hands out anything
+ * twice. The heap retains nothing in threads, so that every large object that is freed goes there.
+ */
+#include "support.h"
+
+#include "core/chunk.h"
+#include "core/thread.h"
+
+enum { MIB = 1 << 20, LARGE_MAX = 400 };
+
+static tslab_epoch_t epoch;
+
+static int start(void **state)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+
+	(void)state;
+	options.retain_bytes = 0;
+	return tslab_epoch_open(tslab_heap_create(&options), "pool", &epoch);
+}
+
+static int keep_nothing(void **state)
+{
+	(void)state;
+	ts_chunk_keep(0);
+	ts_chunk_purge_pool();
+	return (int)counters().pool_bytes;
+}
+
+static void *large(size_t bytes)
+{
+	void *p = tslab_alloc(epoch, bytes);
+
+	assert_non_null(p);
+	return p;
+}
+
+static void free_all(void **objects, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		tslab_free(objects[i]);
+}
+
+static void nothing_is_kept_by_default(void **state)
+{
+	struct tslab_process_stats before = counters(), after;
+
+	(void)state;
+	tslab_free(memset(large(4 * MIB), 1, 4 * MIB));
+	after = counters();
+	assert_int_equal(after.pool_bytes, 0);
+	assert_int_equal(after.purge_bytes - before.purge_bytes, 4 * MIB);
+}
+
+static void keeps_up_to_the_bound(void **state)
+{
+	struct tslab_process_stats before, after;
+	void *objects[20];
+
+	(void)state;
+	ts_chunk_keep(8 * MIB);
+	for (unsigned i = 0; i < 20; i++)
+		objects[i] = memset(large(MIB), 1, MIB);
+	before = counters();
+	free_all(objects, 20);
+	after = counters();
+	assert_int_equal(after.pool_bytes, 8 * MIB);
+	assert_int_equal(after.retained_bytes - before.retained_bytes, 8 * MIB);
+	assert_int_equal(after.purge_bytes - before.purge_bytes, 12 * MIB);
+}
+
+static void keeps_an_eighth_of_what_is_in_use(void **state)
+{
+	struct tslab_process_stats before, after;
+	void *held = large(80 * MIB);
+	void *objects[16];
+
+	(void)state;
+	ts_chunk_keep(MIB);
+	for (unsigned i = 0; i < 16; i++)
+		objects[i] = large(MIB);
+	before = counters();
+	free_all(objects, 16);
+	after = counters();
+	/* in use: these 80 MiB, and what little the other tests left */
+	assert_in_range(after.pool_bytes - before.pool_bytes, 10 * MIB, 12 * MIB);
+	tslab_free(held);
+}
+
+static void what_is_kept_serves_first(void **state)
+{
+	struct tslab_process_stats before, after;
+	void *clean, *kept, *again;
+
+	(void)state;
+	ts_chunk_keep(0);
+	clean = large(2 * MIB);
+	kept = memset(large(2 * MIB), 1, 2 * MIB);
+	tslab_free(clean);
+	ts_chunk_keep(8 * MIB);
+	tslab_free(kept);
+	before = counters();
+	again = large(2 * MIB);
+	after = counters();
+	assert_ptr_equal(again, kept);
+	assert_int_equal(before.pool_bytes - after.pool_bytes, 2 * MIB);
+	assert_int_equal(after.chunks_fresh, before.chunks_fresh);
+	tslab_free(again);
+}
+
+static void kept_memory_is_zeroed_for_calloc(void **state)
+{
+	static const char zeroes[MIB];
+	char *p;
+
+	(void)state;
+	ts_chunk_keep(8 * MIB);
+	tslab_domain_enter(epoch);
+	for (unsigned i = 0; i < 4; i++) {
+		p = tslab_calloc(1, MIB);
+		assert_non_null(p);
+		assert_memory_equal(p, zeroes, MIB);
+		tslab_free(memset(p, 0xff, MIB));
+	}
+	tslab_domain_exit(epoch);
+}
+
+static void purging_returns_all(void **state)
+{
+	size_t before;
+
+	(void)state;
+	ts_chunk_keep(64 * MIB);
+	tslab_free(memset(large(32 * MIB), 1, 32 * MIB));
+	assert_int_equal(counters().pool_bytes, 32 * MIB);
+	before = anon_rss_bytes();
+	ts_chunk_purge_pool();
+	assert_int_equal(counters().pool_bytes, 0);
+	assert_true(before - anon_rss_bytes() >= 31 * MIB);
+}
+
+static void in_forked_child(void *unused)
+{
+	(void)unused;
+	tslab_free(tslab_alloc(epoch, MIB)); /* recovers */
+	REQUIRE(counters().pool_bytes == 4 * MIB);
+	ts_chunk_purge_pool();
+	REQUIRE(counters().pool_bytes == 0);
+}
+
+static void child_of_fork_knows_what_is_kept(void **state)
+{
+	(void)state;
+	ts_chunk_keep(64 * MIB);
+	tslab_free(memset(large(4 * MIB), 1, 4 * MIB));
+	assert_true(exited_well(in_child(in_forked_child, NULL)));
+	assert_int_equal(counters().pool_bytes, 4 * MIB);
+}
+
+/* Runs of 1 to 150 chunks, so that they begin and end anywhere in the words of the maps. */
+static void nothing_is_handed_out_twice(void **state)
+{
+	static struct {
+		void *p;
+		size_t bytes;
+	} live[LARGE_MAX];
+	uint64_t random = 20261121;
+
+	(void)state;
+	ts_chunk_keep(40 * MIB);
+	for (unsigned step = 0; step < 20000; step++) {
+		unsigned i = (unsigned)(rnd(&random) % LARGE_MAX);
+		size_t bytes = (rnd(&random) % 8 ? 1 + rnd(&random) % 4 : 1 + rnd(&random) % 150) * 65536;
+
+		if (live[i].p) {
+			assert_true(holds(live[i].p, 64, i));
+			assert_true(holds((char *)live[i].p + live[i].bytes - 64, 64, i));
+			tslab_free(live[i].p);
+			live[i].p = NULL;
+			continue;
+		}
+		live[i].p = large(bytes);
+		live[i].bytes = bytes;
+		fill(live[i].p, 64, i);
+		fill((char *)live[i].p + bytes - 64, 64, i);
+	}
+	for (unsigned i = 0; i < LARGE_MAX; i++)
+		tslab_free(live[i].p);
+	ts_chunk_purge_pool();
+	assert_int_equal(counters().large_objects, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(nothing_is_kept_by_default, keep_nothing),
+		cmocka_unit_test_teardown(keeps_up_to_the_bound, keep_nothing),
+		cmocka_unit_test_teardown(keeps_an_eighth_of_what_is_in_use, keep_nothing),
+		cmocka_unit_test_teardown(what_is_kept_serves_first, keep_nothing),
+		cmocka_unit_test_teardown(kept_memory_is_zeroed_for_calloc, keep_nothing),
+		cmocka_unit_test_teardown(purging_returns_all, keep_nothing),
+		cmocka_unit_test_teardown(child_of_fork_knows_what_is_kept, keep_nothing),
+		cmocka_unit_test_teardown(nothing_is_handed_out_twice, keep_nothing),
+	};
+
+	return cmocka_run_group_tests_name("pool", tests, start, NULL);
+}
