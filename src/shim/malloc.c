@@ -2,8 +2,8 @@
 /*
  * malloc.c: what a preloaded libtslab-malloc.so exports besides the fast paths.
  *
- * malloc, calloc, free and malloc_usable_size are no code of their own: the linker gives tslab_malloc
- * and its companions these names as well (src/shim/Makefile.inc), so that a program's call lands on the
+ * malloc, calloc and free are no code of their own: the linker gives tslab_malloc and its companions
+ * these names as well (src/shim/Makefile.inc), so that a program's call lands on the
  * fast path itself. Here are the calls that differ from the library's.
  *
  * The library inside is a private one, with a heap and a stats segment of its own: a program that uses
@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/chunk.h"
+#include "core/large.h"
 #include "core/os.h"
 #include "core/thread.h"
 #include "obs/format.h"
@@ -28,6 +30,26 @@
 const char ts_segment_name[] = TS_STATS_MALLOC_NAME;
 
 #define EXPORT __attribute__((visibility("default")))
+
+/*
+ * A program that knows nothing of lifetimes frees and allocates the same memory again and again: what is
+ * kept for that is more than a heap with epochs keeps. tslab/malloc.h states the bound.
+ */
+#define RETAIN_DEFAULT_BYTES ((uint64_t)64 << 20)
+
+/* What is freed before this runs goes back at once. */
+__attribute__((constructor)) static void set_retain(void)
+{
+	const char *text = getenv("TSLAB_RETAIN");
+	uint64_t bytes = RETAIN_DEFAULT_BYTES;
+	char *end;
+
+	if (text && *text) {
+		bytes = strtoull(text, &end, 10);
+		bytes <<= *end == 'G' ? 30 : *end == 'M' ? 20 : *end == 'K' ? 10 : 0;
+	}
+	ts_chunk_keep(bytes);
+}
 
 /* -- sizes -------------------------------------------------------------------------------------- */
 
@@ -124,6 +146,22 @@ static struct tslab_process_stats figures(void)
 EXPORT uint64_t tslab_malloc_fallbacks(void)
 {
 	return figures().refused_foreign;
+}
+
+/*
+ * Some programs ask at each allocation and each free: the slot's size by the unit's header alone. Whether
+ * it is live is the business of free.
+ */
+EXPORT size_t malloc_usable_size(void *ptr)
+{
+	uint64_t t = ts_range_granule(ptr);
+	struct ts_bin *bin = NULL;
+
+	if (t < ts_a64_load_rlx(&ts_range.granules))
+		bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	if (!bin)
+		return 0;
+	return bin == &ts_lane_of_bin(bin)->large ? ts_large_usable(t) : bin->bytes;
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)
