@@ -172,7 +172,8 @@ static void nothing_is_handed_out_twice(void **state)
 	ts_chunk_keep(40 * MIB);
 	for (unsigned step = 0; step < 20000; step++) {
 		unsigned i = (unsigned)(rnd(&random) % LARGE_MAX);
-		size_t bytes = (rnd(&random) % 8 ? 1 + rnd(&random) % 4 : 1 + rnd(&random) % 150) * 65536;
+		size_t bytes =
+			(rnd(&random) % 8 ? 1 + rnd(&random) % 4 : 1 + rnd(&random) % 150) * 65536;
 
 		if (live[i].p) {
 			assert_true(holds(live[i].p, 64, i));
