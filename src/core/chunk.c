@@ -2,6 +2,7 @@
 #include "chunk.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "lock.h"
 #include "os.h"
@@ -17,8 +18,21 @@ static uint64_t dirty_count;
 static uint64_t first_free; /* no chunk below is free */
 static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_chunk_keep */
 
-/* What the pool may hold, as a part of the memory in use. */
+/* What the pool may hold: so much at least, and as a part of the memory in use. */
+#define KEEP_DEFAULT_BYTES ((uint64_t)64 << 20)
 #define KEEP_SHARE 8
+
+static uint64_t wanted_keep_bytes(void)
+{
+	const char *text = getenv("TSLAB_RETAIN");
+	uint64_t bytes;
+	char *end;
+
+	if (!text || !*text)
+		return KEEP_DEFAULT_BYTES;
+	bytes = strtoull(text, &end, 10);
+	return bytes << (*end == 'G' ? 30 : *end == 'M' ? 20 : *end == 'K' ? 10 : 0);
+}
 
 int ts_chunk_start(void)
 {
@@ -28,6 +42,7 @@ int ts_chunk_start(void)
 	if (!free_map || ts_os_commit(free_map, 2 * bytes))
 		return -ENOMEM;
 	dirty_map = free_map + bytes / sizeof(*free_map);
+	keep_bytes = wanted_keep_bytes();
 	frontier = 1; /* index 0 means "none" */
 	first_free = 1;
 	return 0;
@@ -282,7 +297,7 @@ void ts_chunk_flush(struct ts_chunk_batch *batch)
 {
 	if (!batch->chunks)
 		return;
-	if (!keep(batch))
+	if (!batch->keep || !keep(batch))
 		purge(batch);
 	ts_count(chunks_returned, batch->chunks);
 	batch->chunks = 0;
@@ -343,7 +358,7 @@ void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t star
 
 void ts_chunk_cache_drain(struct ts_thread *thread)
 {
-	struct ts_chunk_batch batch = { 0, 0 };
+	struct ts_chunk_batch batch = { 0, 0, false };
 	struct ts_chunk_cache *cache = &thread->cache;
 
 	while (cache->count) {

@@ -3,7 +3,8 @@
  * chunk.h: 64 KiB chunks: the pool of all free ones, and the small cache of each thread.
  *
  * What lies in a cache holds memory; what lies in the pool does not (it was purged before it came there,
- * or never touched), but for as much as ts_chunk_keep allows.
+ * or never touched), but for as much as ts_chunk_keep allows of what is freed in a default epoch: that
+ * never ends, so there is no moment at which the program expects its memory to be back at the OS.
  */
 #ifndef TS_CORE_CHUNK_H
 #define TS_CORE_CHUNK_H
@@ -24,6 +25,7 @@ struct ts_chunk_cache {
 struct ts_chunk_batch {
 	uint32_t start;
 	uint32_t chunks;
+	bool keep; /* the pool may hold it as it is */
 };
 
 /* Sets up the pool. 0 or -ENOMEM. */
@@ -38,14 +40,14 @@ uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align
 /* Extends a run in place by `more` chunks if they are free. */
 bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more);
 
-/* Returns a run: into the thread's cache if that stays within `retain_bytes`, else to the OS. */
+/* Returns a run: into the thread's cache if that stays within `retain_bytes`, else to the pool. */
 void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start, uint32_t chunks,
 		  struct ts_chunk_batch *batch);
 void ts_chunk_flush(struct ts_chunk_batch *batch);
 
 /*
  * The pool may hold so much free memory, or an eighth of the memory in use if that is more, instead of
- * returning it to the OS. 0, as at the start: none.
+ * returning it to the OS; 0 = none. At the start 64 MiB, or what TSLAB_RETAIN says.
  */
 void ts_chunk_keep(uint64_t bytes);
 /* What it holds goes to the OS. */

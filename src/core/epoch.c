@@ -60,6 +60,17 @@ int ts_epoch_start(void)
 	return 0;
 }
 
+/* Meta lock held. */
+static int64_t take_shared(void)
+{
+	uint32_t slot = free_slots;
+
+	if (!slot)
+		return new_slot();
+	free_slots = row_at(slot)->next_free;
+	return slot;
+}
+
 static struct ts_epoch *take_slot(struct ts_thread *thread)
 {
 	int64_t slot;
@@ -67,20 +78,25 @@ static struct ts_epoch *take_slot(struct ts_thread *thread)
 	if (thread && thread->slot_count)
 		return row_at(thread->slots[--thread->slot_count]);
 	ts_lock(&ts_lock_meta);
-	slot = free_slots;
-	if (slot)
-		free_slots = row_at((uint32_t)slot)->next_free;
-	else
-		slot = new_slot();
+	slot = take_shared();
+	/* More of those that were used before, while we are here. */
+	while (slot > 0 && thread && !thread->ending && free_slots &&
+	       thread->slot_count < TS_SLOTS_CACHED / 2)
+		thread->slots[thread->slot_count++] = (uint32_t)take_shared();
 	ts_unlock(&ts_lock_meta);
 	return slot > 0 ? row_at((uint32_t)slot) : NULL;
+}
+
+static void share(uint32_t slot)
+{
+	row_at(slot)->next_free = free_slots;
+	free_slots = slot;
 }
 
 void ts_epoch_share_slot(uint32_t slot)
 {
 	ts_lock(&ts_lock_meta);
-	row_at(slot)->next_free = free_slots;
-	free_slots = slot;
+	share(slot);
 	ts_unlock(&ts_lock_meta);
 }
 
@@ -91,10 +107,17 @@ void ts_epoch_forget_slots(void)
 
 static void return_slot(struct ts_thread *thread, struct ts_epoch *epoch)
 {
-	if (thread && !thread->ending && thread->slot_count < TS_SLOTS_CACHED)
-		thread->slots[thread->slot_count++] = epoch->slot;
-	else
+	if (!thread || thread->ending) {
 		ts_epoch_share_slot(epoch->slot);
+		return;
+	}
+	if (thread->slot_count == TS_SLOTS_CACHED) {
+		ts_lock(&ts_lock_meta);
+		while (thread->slot_count > TS_SLOTS_CACHED / 2)
+			share(thread->slots[--thread->slot_count]);
+		ts_unlock(&ts_lock_meta);
+	}
+	thread->slots[thread->slot_count++] = epoch->slot;
 }
 
 void ts_epoch_return_slots(struct ts_thread *thread)

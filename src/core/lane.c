@@ -22,6 +22,8 @@ struct ts_lane ts_lane_none = {
 	.w = { TS_LW_RESTING },
 };
 
+#define WARM_LOOKS 4
+
 static uint32_t resting_lanes; /* index + 1; under ts_lock_meta */
 
 /* -- making, binding and resting ---------------------------------------------------------------- */
@@ -45,22 +47,29 @@ static struct ts_lane *new_lane(void)
 	return lane;
 }
 
+/*
+ * The smallest of the newest few: what the next epoch needs nobody knows, but a large lane is worth more to
+ * one that is begun again and again, and that one gets its own back (keep.h).
+ */
 static struct ts_lane *take_warm(struct ts_thread *thread, struct tslab_heap *heap, unsigned flags)
 {
-	uint32_t *link = &thread->warm;
+	uint32_t *link = &thread->warm, *best = NULL;
+	struct ts_lane *lane;
 
-	while (*link) {
-		struct ts_lane *lane = ts_lane_at(*link - 1);
-
-		if (ts_lane_heap(lane) == heap && ts_lane_flags(lane) == flags) {
-			*link = lane->next_free;
-			thread->warm_count--;
-			ts_thread_retain(thread, -(int64_t)ts_lane_bytes(lane));
-			return lane;
-		}
+	for (unsigned looks = 0; *link && looks < WARM_LOOKS; looks++) {
+		lane = ts_lane_at(*link - 1);
+		if (ts_lane_heap(lane) == heap && ts_lane_flags(lane) == flags &&
+		    (!best || lane->chunk_count < ts_lane_at(*best - 1)->chunk_count))
+			best = link;
 		link = &lane->next_free;
 	}
-	return NULL;
+	if (!best)
+		return NULL;
+	lane = ts_lane_at(*best - 1);
+	*best = lane->next_free;
+	thread->warm_count--;
+	ts_thread_retain(thread, -(int64_t)ts_lane_bytes(lane));
+	return lane;
 }
 
 struct ts_lane *ts_lane_get_warm(struct ts_thread *thread, struct tslab_heap *heap)
@@ -160,6 +169,13 @@ void ts_lane_unbind(struct ts_lane *lane)
 {
 	ts_a64_store_rlx(&lane->epoch, 0);
 	ts_lane_show(lane, 0);
+}
+
+bool ts_lane_never_ends(const struct ts_lane *lane)
+{
+	const struct ts_epoch *epoch = ts_lane_epoch(lane);
+
+	return epoch && epoch->is_default && ts_lane_heap(lane)->retain_bytes;
 }
 
 /* -- allocation, slow path ---------------------------------------------------------------------- */
@@ -331,7 +347,7 @@ bool ts_lane_all_freed(const struct ts_lane *lane)
 /* CLOSING was seen: nothing is allocated here any more. What is empty goes back now. */
 static void settle(struct ts_lane *lane)
 {
-	struct ts_chunk_batch batch = { 0, 0 };
+	struct ts_chunk_batch batch = { 0, 0, false };
 	const char *why = NULL;
 	uint32_t next;
 
@@ -425,7 +441,7 @@ void ts_lane_discard(struct ts_lane *lane)
 
 void ts_lane_strip(struct ts_lane *lane)
 {
-	struct ts_chunk_batch batch = { 0, 0 };
+	struct ts_chunk_batch batch = { 0, 0, false };
 
 	if (!lane->chunks)
 		return;

@@ -256,6 +256,8 @@ void ts_lane_trim(struct ts_lane *lane);
 /* Fork recovery: the pool of resting lanes, made anew one by one. */
 void ts_lane_forget_resting(void);
 void ts_lane_rest(struct ts_lane *lane);
+/* Its epoch is a default one of a heap that retains memory: the pool may hold what it frees (chunk.h). */
+bool ts_lane_never_ends(const struct ts_lane *lane);
 /* The thread's first scope in a lane that it has just taken, and its last one gone. */
 void ts_lane_enter(struct ts_lane *lane, const struct ts_thread *thread);
 void ts_lane_leave(struct ts_lane *lane);

@@ -91,7 +91,8 @@ void ts_large_release(struct ts_lane *lane, uint64_t t)
 {
 	uint32_t chunk = (uint32_t)(t / TS_CHUNK_GRANULES);
 	uint32_t chunks = ts_range.chunks[chunk].run_chunks;
-	struct ts_chunk_batch batch = { 0, 0 };
+	uint64_t retain_bytes = ts_lane_heap(lane)->retain_bytes;
+	struct ts_chunk_batch batch = { 0, 0, ts_lane_never_ends(lane) };
 
 	/* A second free that got in between is on its way to this lane's queue: it is collected, and
 	 * refused, first. Its thread waits for nobody, so this ends when that thread runs. */
@@ -103,7 +104,7 @@ void ts_large_release(struct ts_lane *lane, uint64_t t)
 	show(lane, chunk, false);
 	unlink_run(lane, chunk);
 	ts_epoch_uncharge(lane, (uint64_t)chunks << TS_CHUNK_SHIFT);
-	ts_chunk_put(ts_tls.self, ts_lane_heap(lane)->retain_bytes, chunk, chunks, &batch);
+	ts_chunk_put(ts_tls.self, retain_bytes, chunk, chunks, &batch);
 	ts_chunk_flush(&batch);
 }
 

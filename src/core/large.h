@@ -2,7 +2,7 @@
 /*
  * large.h: objects above 32 KiB: runs of whole chunks that belong to a lane. The first granule of the
  * run is the object's one slot, so frees, double frees and remote frees go the same way as for small
- * objects; the memory goes back at once.
+ * objects; the memory goes back at once, to the thread's cache, the pool or the OS (chunk.h).
  */
 #ifndef TS_CORE_LARGE_H
 #define TS_CORE_LARGE_H

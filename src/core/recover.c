@@ -253,7 +253,7 @@ static void rebuild_epoch(struct ts_epoch *epoch, const struct ts_thread *surviv
 
 void ts_recover(struct ts_thread *survivor)
 {
-	struct ts_chunk_batch batch = { 0, 0 };
+	struct ts_chunk_batch batch = { 0, 0, false };
 	uint32_t lanes = ts_a32_load_rlx(&ts_lanes.count);
 	uint32_t slots = ts_a32_load_rlx(&ts_epochs.count);
 

@@ -404,7 +404,7 @@ bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch 
 
 void ts_slab_return_if_empty(struct ts_lane *lane, uint32_t chunk)
 {
-	struct ts_chunk_batch batch = { 0, 0 };
+	struct ts_chunk_batch batch = { 0, 0, false };
 
 	if (ts_range.chunks[chunk].live)
 		return;
@@ -483,7 +483,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 
 void ts_lane_trim(struct ts_lane *lane)
 {
-	struct ts_chunk_batch batch = { 0, 0 };
+	struct ts_chunk_batch batch = { 0, 0, ts_lane_never_ends(lane) };
 	uint64_t step = ts_lane_bytes(lane) / 8;
 	uint32_t next;
 

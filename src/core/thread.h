@@ -14,8 +14,8 @@
 
 #define TS_SCOPES_INLINE 32
 #define TS_SCOPES_MAX 4096
-#define TS_SLOTS_CACHED 8
-#define TS_WARM_LANES 16
+#define TS_SLOTS_CACHED 64
+#define TS_WARM_LANES 4096 /* their memory is bounded by retain_bytes */
 #define TS_KEPT 4
 #define TS_DIRECTORY_SPAN 256 /* epoch slots a directory page covers */
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/chunk.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/thread.h"
@@ -30,26 +29,6 @@
 const char ts_segment_name[] = TS_STATS_MALLOC_NAME;
 
 #define EXPORT __attribute__((visibility("default")))
-
-/*
- * A program that knows nothing of lifetimes frees and allocates the same memory again and again: what is
- * kept for that is more than a heap with epochs keeps. tslab/malloc.h states the bound.
- */
-#define RETAIN_DEFAULT_BYTES ((uint64_t)64 << 20)
-
-/* What is freed before this runs goes back at once. */
-__attribute__((constructor)) static void set_retain(void)
-{
-	const char *text = getenv("TSLAB_RETAIN");
-	uint64_t bytes = RETAIN_DEFAULT_BYTES;
-	char *end;
-
-	if (text && *text) {
-		bytes = strtoull(text, &end, 10);
-		bytes <<= *end == 'G' ? 30 : *end == 'M' ? 20 : *end == 'K' ? 10 : 0;
-	}
-	ts_chunk_keep(bytes);
-}
 
 /* -- sizes -------------------------------------------------------------------------------------- */
 

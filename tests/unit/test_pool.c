@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pool of free chunks: what it keeps instead of returning it, and that it never hands out anything
- * twice. The heap retains nothing in threads, so that every large object that is freed goes there.
+ * twice. The heap retains almost nothing in threads, so that every large object freed in its default epoch goes
+ * there.
  */
 #include "support.h"
 
@@ -12,21 +13,22 @@ enum { MIB = 1 << 20, LARGE_MAX = 400 };
 
 static tslab_epoch_t epoch;
 
-static int start(void **state)
-{
-	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
-
-	(void)state;
-	options.retain_bytes = 0;
-	return tslab_epoch_open(tslab_heap_create(&options), "pool", &epoch);
-}
-
 static int keep_nothing(void **state)
 {
 	(void)state;
 	ts_chunk_keep(0);
 	ts_chunk_purge_pool();
 	return (int)counters().pool_bytes;
+}
+
+static int start(void **state)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+
+	(void)state;
+	options.retain_bytes = 1;
+	epoch = tslab_epoch_default(tslab_heap_create(&options));
+	return keep_nothing(state);
 }
 
 static void *large(size_t bytes)
@@ -43,7 +45,7 @@ static void free_all(void **objects, unsigned count)
 		tslab_free(objects[i]);
 }
 
-static void nothing_is_kept_by_default(void **state)
+static void nothing_is_kept_when_told_so(void **state)
 {
 	struct tslab_process_stats before = counters(), after;
 
@@ -52,6 +54,29 @@ static void nothing_is_kept_by_default(void **state)
 	after = counters();
 	assert_int_equal(after.pool_bytes, 0);
 	assert_int_equal(after.purge_bytes - before.purge_bytes, 4 * MIB);
+}
+
+/* Only of default epochs, and only for heaps that retain memory. */
+static void other_epochs_keep_nothing(void **state)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+	struct tslab_process_stats before = counters(), after;
+	tslab_epoch_t other;
+	void *p;
+
+	(void)state;
+	ts_chunk_keep(64 * MIB);
+	assert_int_equal(tslab_epoch_open(NULL, "other", &other), 0);
+	p = memset(tslab_alloc(other, 4 * MIB), 1, 4 * MIB);
+	tslab_free(p);
+	assert_int_equal(tslab_epoch_close(other), 0);
+	options.retain_bytes = 0;
+	p = memset(tslab_alloc(tslab_epoch_default(tslab_heap_create(&options)), 4 * MIB), 1,
+		   4 * MIB);
+	tslab_free(p);
+	after = counters();
+	assert_int_equal(after.pool_bytes, 0);
+	assert_int_equal(after.purge_bytes - before.purge_bytes, 8 * MIB);
 }
 
 static void keeps_up_to_the_bound(void **state)
@@ -196,7 +221,8 @@ static void nothing_is_handed_out_twice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(nothing_is_kept_by_default, keep_nothing),
+		cmocka_unit_test_teardown(nothing_is_kept_when_told_so, keep_nothing),
+		cmocka_unit_test_teardown(other_epochs_keep_nothing, keep_nothing),
 		cmocka_unit_test_teardown(keeps_up_to_the_bound, keep_nothing),
 		cmocka_unit_test_teardown(keeps_an_eighth_of_what_is_in_use, keep_nothing),
 		cmocka_unit_test_teardown(what_is_kept_serves_first, keep_nothing),
