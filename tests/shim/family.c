@@ -50,7 +50,8 @@ static bool any_size(void)
 
 static bool nothing_is_something(void)
 {
-	void *p[] = { malloc(0), malloc(0), calloc(0, 5), calloc(5, 0), realloc(NULL, 0), aligned_alloc(64, 0) };
+	void *p[] = { malloc(0),    malloc(0),        calloc(0, 5),
+		      calloc(5, 0), realloc(NULL, 0), aligned_alloc(64, 0) };
 	bool ok = true;
 
 	for (unsigned i = 0; i < 6; i++) {
@@ -99,11 +100,13 @@ static bool resizing(void)
 		size *= 3;
 	}
 	for (size_t at = 1; at < size; at *= 3)
-		ok &= EXPECT((unsigned char)p[at] == at % 251 && (unsigned char)p[at * 3 - 1] == at % 251);
+		ok &= EXPECT((unsigned char)p[at] == at % 251 &&
+			     (unsigned char)p[at * 3 - 1] == at % 251);
 	while (size > 3) {
 		size /= 3;
 		p = realloc(p, size);
-		ok &= EXPECT((unsigned char)p[size - 1] == size / 3 % 251 && malloc_usable_size(p) >= size);
+		ok &= EXPECT((unsigned char)p[size - 1] == size / 3 % 251 &&
+			     malloc_usable_size(p) >= size);
 	}
 	p = reallocarray(p, 100, 10);
 	ok &= EXPECT(malloc_usable_size(p) >= 1000 && p[0] == 'x');
@@ -125,7 +128,8 @@ static bool alignments(void)
 			objects[count++] = aligned_alloc(alignment, bytes);
 			ok &= EXPECT(aligned(objects[count - 1], alignment));
 			if (alignment >= sizeof(void *))
-				ok &= EXPECT(!posix_memalign(&p, alignment, bytes) && aligned(p, alignment));
+				ok &= EXPECT(!posix_memalign(&p, alignment, bytes) &&
+					     aligned(p, alignment));
 			objects[count++] = p;
 			ok &= EXPECT(count + 3 < 1000);
 		}
@@ -143,9 +147,12 @@ static bool bad_alignments(void)
 	bool ok;
 
 	errno = 77;
-	ok = EXPECT(posix_memalign(&p, 3, 10) == EINVAL) & EXPECT(posix_memalign(&p, 4, 10) == EINVAL) &
-	     EXPECT(posix_memalign(&p, 0, 10) == EINVAL) & EXPECT(posix_memalign(&p, 48, 10) == EINVAL) &
-	     EXPECT(posix_memalign(&p, 64, too_much) == ENOMEM) & EXPECT(p == &p) & EXPECT(errno == 77);
+	ok = EXPECT(posix_memalign(&p, 3, 10) == EINVAL) &
+	     EXPECT(posix_memalign(&p, 4, 10) == EINVAL) &
+	     EXPECT(posix_memalign(&p, 0, 10) == EINVAL) &
+	     EXPECT(posix_memalign(&p, 48, 10) == EINVAL) &
+	     EXPECT(posix_memalign(&p, 64, too_much) == ENOMEM) & EXPECT(p == &p) &
+	     EXPECT(errno == 77);
 	ok &= EXPECT(!aligned_alloc(48, 96)) & EXPECT(errno == EINVAL);
 	p = memalign(48, 96); /* as glibc: the next power of two */
 	ok &= EXPECT(aligned(p, 64));
@@ -202,7 +209,8 @@ static bool free_leaves_errno(void)
 		errno = 77;
 		free(p);
 		ok &= EXPECT(errno == 77);
-		ok &= EXPECT(!pthread_create(&thread, NULL, free_there, q) && !pthread_join(thread, &there));
+		ok &= EXPECT(!pthread_create(&thread, NULL, free_there, q) &&
+			     !pthread_join(thread, &there));
 		ok &= EXPECT(there == q);
 	}
 	errno = 77;
@@ -291,12 +299,15 @@ static bool trimming(void)
 
 	memset(p, 1, 40 * MIB);
 	after = mallinfo2();
-	ok = EXPECT(after.hblks == before.hblks + 1) & EXPECT(after.hblkhd - before.hblkhd >= 40 * MIB) &
+	ok = EXPECT(after.hblks == before.hblks + 1) &
+	     EXPECT(after.hblkhd - before.hblkhd >= 40 * MIB) &
 	     EXPECT(after.uordblks - before.uordblks >= 40 * MIB);
 	free(p);
-	ok &= EXPECT(mallinfo2().keepcost >= 40 * MIB) & EXPECT(mallinfo().hblks == (int)before.hblks);
+	ok &= EXPECT(mallinfo2().keepcost >= 40 * MIB) &
+	      EXPECT(mallinfo().hblks == (int)before.hblks);
 	resident = resident_bytes();
-	ok &= EXPECT(malloc_trim(0) == 1) & EXPECT(mallinfo2().keepcost == 0) & EXPECT(malloc_trim(0) == 0);
+	ok &= EXPECT(malloc_trim(0) == 1) & EXPECT(mallinfo2().keepcost == 0) &
+	      EXPECT(malloc_trim(0) == 0);
 	return ok & EXPECT(resident - resident_bytes() >= 39 * MIB);
 }
 

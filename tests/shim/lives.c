@@ -266,7 +266,8 @@ int main(int argc, char **argv)
 	tap_ok(argc == 2 && tslab_malloc_fallbacks, "libtslab-malloc.so is preloaded");
 	if (tap_failed)
 		return tap_end();
-	tap_ok(!strcmp(getenv("LIVES"), "constructor") && early[99999] == 0, "constructors have allocated");
+	tap_ok(!strcmp(getenv("LIVES"), "constructor") && early[99999] == 0,
+	       "constructors have allocated");
 	tap_ok(!atexit(at_exit), "handlers at exit will");
 	tap_ok(ends_of_threads(), "destructors of thread data allocate and free");
 	tap_ok(modules(argv[1]), "modules come and go");
