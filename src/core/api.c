@@ -484,10 +484,11 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 		return -EINVAL;
 	bin = owner_bin(ptr, &t);
 	lane = bin ? ts_lane_of_bin(bin) : NULL;
-	epoch = lane ? ts_lane_epoch(lane) : NULL;
+	info->epoch = lane ? ts_a64_load_rlx(&lane->epoch_id) : TSLAB_EPOCH_NONE;
+	/* Memory that is kept for reuse is in no epoch. */
+	epoch = info->epoch ? ts_epoch_find(info->epoch) : NULL;
 	if (!epoch)
 		return -ENOENT;
-	info->epoch = ts_a64_load_rlx(&lane->epoch_id);
 	info->epoch_age_ns = ts_epoch_age_ns(epoch);
 	info->heap = ts_lane_heap(lane);
 	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);

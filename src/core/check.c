@@ -99,12 +99,9 @@ static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT
 /* Free slots that no stack has: the reserve, and slabs that wait behind the one being carved. */
 static uint64_t waiting_slots(const struct ts_lane *lane, unsigned c)
 {
-	uint64_t bump = ts_a64_load_rlx(&lane->bin[c].bump);
-	uint64_t slots = 0;
-
-	if (bump & TS_BIN_RESERVE)
-		slots = (ts_a64_load_rlx(&lane->bin[c].end) - (bump & ~TS_BIN_RESERVE)) /
-			lane->bin[c].bytes;
+	const struct ts_bin *bin = &lane->bin[c];
+	bool stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+	uint64_t slots = stack_mode ? ts_bin_reserve_slots(bin) : 0;
 
 	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_slab_next(slab));)
 		slots += ts_sizeclasses[c].slab_slots;

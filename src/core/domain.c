@@ -215,7 +215,6 @@ static inlined bool end_kept(tslab_epoch_t id, bool if_empty)
 	if (scope->epoch_id != id || scope->lane->depth != 1 ||
 	    !ts_keep_end(thread, scope->lane, if_empty))
 		return false;
-	ts_bump_word(&scope->lane->stat->w.exits, 1);
 	thread->depth--;
 	if (thread->depth < TS_SCOPES_SHOWN)
 		ts_a64_store_rlx(&thread->stat->scope[thread->depth].epoch_id, 0);

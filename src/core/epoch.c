@@ -143,7 +143,7 @@ static bool charge_heap(struct tslab_heap *heap, uint64_t bytes)
 	if (charge_one(&heap->charged_bytes, heap->limit_bytes, bytes))
 		return true;
 	/* What this thread keeps for reuse counts too: give it up, once. */
-	if (!ts_tls.self || !ts_tls.self->warm)
+	if (!ts_tls.self || !(ts_tls.self->warm || ts_tls.self->kept_count))
 		return false;
 	ts_thread_drop_warm(ts_tls.self);
 	return charge_one(&heap->charged_bytes, heap->limit_bytes, bytes);
@@ -393,6 +393,7 @@ static enum take create_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with,
 		ts_lane_release(lane);
 		return TAKE_STALE;
 	default:
+		ts_a32_store_rlx(&epoch->altered, 1);
 		ts_lw_die(&lane->w);
 		ts_epoch_drop(epoch, 1);
 		return TAKE_WAIT;
@@ -449,15 +450,11 @@ struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t
 
 /* -- close and finish --------------------------------------------------------------------------- */
 
-/* Whoever dropped the last reference, alone. */
-static void finish(struct ts_epoch *epoch)
+/* Of an epoch that is over: its lanes rest, in `thread`'s cache if they may. */
+static void rest_lanes(struct ts_epoch *epoch, struct ts_thread *thread)
 {
-	struct ts_thread *thread = ts_tls.self;
 	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire */
 
-	ts_a64_store_rlx(&epoch->stat->id, 0);
-	ts_a64_store_rlx(&epoch->stat->state, TS_EPOCH_FREE);
-	ts_a64_store_rlx(&epoch->id, 0);
 	while (link) {
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
@@ -465,6 +462,17 @@ static void finish(struct ts_epoch *epoch)
 		ts_lane_unbind(lane);
 		ts_lane_put(thread, lane);
 	}
+}
+
+/* Whoever dropped the last reference, alone. */
+static void finish(struct ts_epoch *epoch)
+{
+	struct ts_thread *thread = ts_tls.self;
+
+	ts_a64_store_rlx(&epoch->stat->id, 0);
+	ts_a64_store_rlx(&epoch->stat->state, TS_EPOCH_FREE);
+	ts_a64_store_rlx(&epoch->id, 0);
+	rest_lanes(epoch, thread);
 	ts_ew_finish(&epoch->e, epoch->era);
 	COUNT(epochs_finished);
 	return_slot(thread, epoch);
@@ -550,39 +558,35 @@ int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 
 /* -- discard ------------------------------------------------------------------------------------ */
 
-void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane)
+void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane, struct ts_thread *thread)
 {
 	ts_lw_die(&lane->w);
+	ts_a64_store_rlx(&lane->stat->w.held, 0);
 	ts_a64_store_rlx(&lane->holder, 0);
-	ts_lane_unbind(lane);
-	ts_lane_put(NULL, lane);
-	ts_a64_store_rlx(&epoch->lanes, 0);
-	ts_epoch_share_slot(epoch->slot);
+	rest_lanes(epoch, thread);
+	return_slot(thread, epoch);
 }
 
 /*
  * Hold a lane for the discard. False: a thread is inside. HELD without TRANSIENT and without a holder is
- * a thread that comes or goes: it sees DISCARDING and steps back, or is about to give back.
+ * a thread that comes or goes: it sees DISCARDING and steps back, or is about to give back. The lane is
+ * on the epoch's list, so it serves this epoch, although its tag may be an older one (keep.h).
  */
 static bool seize(struct ts_lane *lane)
 {
-	/* It is on the epoch's list, so it serves this epoch; its tag may be an older one (keep.h). */
-	uint64_t tag = ts_a64_load_rlx(&lane->w) & TS_LW_TAG;
 	unsigned rounds = 0;
 
 	for (;;) {
-		uint64_t w;
+		uint64_t w = ts_a64_load_rlx(&lane->w);
 
-		switch (ts_lw_take(&lane->w, tag, TS_LW_DISC)) {
-		case TS_LW_BUSY:
-		case TS_LW_WAIT: /* another discard has it, at once or to step back */
-			break;
-		default:
-			return true; /* taken, or dead */
-		}
+		if (ts_lw_take(&lane->w, w & TS_LW_TAG, TS_LW_DISC) == TS_LW_TAKEN)
+			return true;
+		/* Its holder is inside, or comes or goes; or another discard has it, at once or to step
+		 * back; or its tag was set right meanwhile. */
 		w = ts_a64_load_rlx(&lane->w);
-		if ((w & TS_LW_HELD) && !(w & (TS_LW_TRANSIENT | TS_LW_DEAD)) &&
-		    ts_a64_load_rlx(&lane->holder))
+		if (w & TS_LW_DEAD)
+			return true;
+		if ((w & TS_LW_HELD) && !(w & TS_LW_TRANSIENT) && ts_a64_load_rlx(&lane->holder))
 			return false;
 		wait_a_little(&rounds);
 	}

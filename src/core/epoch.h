@@ -38,7 +38,7 @@ struct ts_epoch {
 	uint8_t is_default;
 	uint8_t ring_entry; /* index + 1 */
 	bool label_known;
-	ts_a32 altered;       /* a limit, references or label were set on the open epoch */
+	ts_a32 altered; /* not as it was opened: a limit, a label, a dead lane on its list, ... */
 	char label_given[32]; /* as the program wrote it: the same text again costs one comparison */
 } __attribute__((aligned(256)));
 
@@ -91,8 +91,8 @@ struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t
 bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes);
 void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes);
 
-/* A kept pair (keep.h) goes: the lane rests for good, the slot is free for anybody. */
-void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane);
+/* A pair (keep.h) goes: its lane rests and its slot is free, with `thread` if that may keep them. */
+void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane, struct ts_thread *thread);
 
 /* Since it was opened. */
 uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch);

@@ -196,7 +196,7 @@ static int destroy_epochs(struct tslab_heap *heap)
 	return 0;
 }
 
-/* Is any thread inside an epoch of the heap? */
+/* Is any thread inside an epoch of the heap? The lane of a kept pair (keep.h) is in no epoch. */
 static bool occupied(struct tslab_heap *heap)
 {
 	uint32_t count = ts_a32_load_acq(&ts_lanes.count); /* ORD-20 acquire */
@@ -204,7 +204,8 @@ static bool occupied(struct tslab_heap *heap)
 	for (uint32_t i = 0; i < count; i++) {
 		struct ts_lane *lane = ts_lane_at(i);
 
-		if (ts_lane_heap(lane) == heap && ts_a64_load_rlx(&lane->holder))
+		if (ts_lane_heap(lane) == heap && ts_a64_load_rlx(&lane->holder) &&
+		    ts_epoch_find(ts_a64_load_rlx(&lane->epoch_id)))
 			return true;
 	}
 	return false;

@@ -12,6 +12,7 @@
 #ifndef TS_CORE_KEEP_H
 #define TS_CORE_KEEP_H
 
+#include "check.h"
 #include "heap.h"
 #include "os.h"
 #include "slab.h"
@@ -96,17 +97,18 @@ ts_keep_begin(struct ts_thread *thread, const struct tslab_heap *heap, const cha
 }
 
 /*
- * The thread's innermost scope is its only one in `lane`; it ends the epoch, if nobody else ever came
- * to it: what is allocated there is undone and the pair is kept. `if_empty` asks that nothing be live,
- * which makes a close and a discard the same. False: nothing was changed.
+ * The thread's innermost scope is its only one in `lane`; it is left and its epoch ended, if nobody else
+ * is or comes there: what is allocated is undone and the pair is kept. `if_empty` asks that nothing be
+ * live, which makes a close and a discard the same. False: nothing was changed.
  */
 static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *thread,
 							      struct ts_lane *lane, bool if_empty)
 {
 	struct ts_epoch *epoch = ts_lane_epoch(lane);
 	uint64_t bytes = ts_lane_bytes(lane);
+	const char *why = NULL;
 
-	if (thread->kept_count == TS_KEPT || epoch->is_default || epoch->ring_entry ||
+	if (epoch->is_default || epoch->ring_entry ||
 	    thread->retained_bytes + bytes > epoch->heap->retain_bytes)
 		return false;
 	if (__builtin_expect((ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) != 0, 0))
@@ -114,6 +116,7 @@ static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *
 	if ((ts_a64_load_rlx(&lane->w) & ~(TS_LW_TAG | TS_LW_HEAD | TS_LW_HELD)) ||
 	    (if_empty && !ts_lane_all_freed(lane)) || !ts_ew_end_alone(&epoch->e, epoch->era))
 		return false;
+	TS_WALK(ts_check_lane(lane, &why), "a lane that is kept is inconsistent");
 	ts_a64_store_rlx(&epoch->stat->id, 0);
 	ts_a64_store_rlx(&epoch->id, 0);
 	ts_a64_store_rlx(&lane->stat->w.epoch_id, 0);
@@ -121,12 +124,16 @@ static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *
 		ts_lane_discard(lane);
 	else if (!if_empty)
 		ts_slab_rewind(lane);
+	ts_bump_word(&lane->stat->w.exits, 1);
 	ts_bump_word(&thread->stat->w.epochs_finished, 1);
-	/* Its limit, references or label are no longer those of a fresh epoch; nobody can set them now. */
+	/* What somebody left there is not for the next epoch: a limit, a label, the lane that a discard which
+	 * was rolled back had refused to its creator. Nobody can add to it now. */
 	if (ts_a32_load_rlx(&epoch->altered)) {
-		ts_epoch_dissolve(epoch, lane);
+		ts_epoch_dissolve(epoch, lane, thread);
 		return true;
 	}
+	if (__builtin_expect(thread->kept_count == TS_KEPT, 0))
+		ts_thread_drop_oldest_kept(thread);
 	thread->kept[thread->kept_count++] = (struct ts_kept){ epoch, lane };
 	ts_thread_retain(thread, (int64_t)ts_lane_bytes(lane));
 	return true;

@@ -192,8 +192,10 @@ static bool refill(struct ts_lane *lane, unsigned c)
 			return true;
 		stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
 	}
-	if (stack_mode && (ts_stack_below(lane, bin, c) || ts_slab_refill(lane, c)))
+	if (stack_mode && ts_stack_below(lane, bin, c))
 		return true;
+	if (stack_mode && ts_bin_reserve_slots(bin))
+		return ts_slab_refill(lane, c);
 	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
 	if (!next)
 		next = ts_slab_new(lane, c);

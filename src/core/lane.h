@@ -279,4 +279,12 @@ static inline bool ts_bin_uncarved(const struct ts_bin *bin, const void *p)
 	return (uintptr_t)p - bump < ts_a64_load_rlx(&bin->end) - bump;
 }
 
+/* Holder, stack mode: slots of the reserve. */
+static inline uint64_t ts_bin_reserve_slots(const struct ts_bin *bin)
+{
+	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
+
+	return (ts_a64_load_rlx(&bin->end) - bump) / bin->bytes;
+}
+
 #endif

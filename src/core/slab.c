@@ -149,12 +149,12 @@ static void set_simple(struct ts_lane *lane, uint64_t simple)
 	lane->simple_count = (uint8_t)count;
 }
 
-/* A discard of a simple class resets one pointer. */
+/* A discard of a class resets one pointer while it carves its first slab and has no stack. */
 static void note_simple(struct ts_lane *lane, unsigned c)
 {
 	uint64_t bit = (uint64_t)1 << c;
-	bool simple = !in_stack_mode(&lane->bin[c]) && lane->slab[c] &&
-		      lane->slab[c] == lane->first_slab[c];
+	bool simple = !in_stack_mode(&lane->bin[c]) && lane->slab[c] == lane->first_slab[c] &&
+		      ts_a64_load_rlx(&lane->bin[c].end);
 
 	set_simple(lane, simple ? lane->simple | bit : lane->simple & ~bit);
 }
@@ -214,21 +214,26 @@ static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 
 void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
 {
+	/* Without memory for a block the slot is free by its bit alone, and a bump bin goes on as one. */
+	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin))
+		return;
 	if (!in_stack_mode(bin))
 		begin_stack_mode(lane, bin);
-	if (!ts_stack_full(bin) || ts_stack_grow(lane, bin))
-		ts_stack_put(bin, p);
+	ts_stack_put(bin, p);
 }
 
 bool ts_slab_refill(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
-	uint64_t slots = (ts_a64_load_rlx(&bin->end) - bump) / bin->bytes;
+	uint64_t slots = ts_bin_reserve_slots(bin);
 	uint64_t most = ts_stack_capacity(c) / 2;
 
-	if (!slots || (ts_stack_full(bin) && !ts_stack_grow(lane, bin)))
+	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin)) {
+		ts_count(fail_mapping, 1);
+		errno = ENOMEM;
 		return false;
+	}
 	slots = slots < most ? slots : most;
 	/* The lowest is handed out first. */
 	for (uint64_t n = slots; n-- > 0;)
@@ -263,7 +268,9 @@ static void rewind_class(struct ts_lane *lane, unsigned c)
 
 void ts_slab_rewind_others(struct ts_lane *lane)
 {
-	for (uint64_t rest = lane->classes & ~lane->simple; rest; rest &= rest - 1) {
+	/* A slot that no stack has may be one of a bump bin: then that one's bits are not right either. */
+	for (uint64_t rest = lane->classes & ~(lane->unlisted ? 0 : lane->simple); rest;
+	     rest &= rest - 1) {
 		unsigned c = (unsigned)__builtin_ctzll(rest);
 
 		/* All freed one by one, or unused: stack and bits are right as they are. */

@@ -64,7 +64,7 @@ static inline void ts_slab_rewind(struct ts_lane *lane)
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 /* The slots of this slab are the next to hand out, in the mode that the bin is in. */
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
-/* Stack mode: put some slots of the reserve on the stack. False: there are none, or no memory. */
+/* Stack mode: put some slots of the reserve, which has some, on the stack. False with errno: no memory. */
 bool ts_slab_refill(struct ts_lane *lane, unsigned c);
 /* A slot whose bit says free goes on the stack; the bin is in stack mode from then on. */
 void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p);

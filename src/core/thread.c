@@ -156,6 +156,7 @@ static void abandon_scopes(struct ts_thread *thread)
 		ts_count(scopes_abandoned, 1);
 		ts_a64_add_rlx(&epoch->stat->abandoned, 1);
 		ts_a64_store_rlx(&epoch->stat->abandoned_site, scope->site);
+		ts_a32_store_rlx(&epoch->altered, 1);
 		if (thread->depth < TS_SCOPES_SHOWN)
 			ts_a64_store_rlx(&thread->stat->scope[thread->depth].epoch_id, 0);
 		if (--lane->depth == 0)
@@ -164,14 +165,25 @@ static void abandon_scopes(struct ts_thread *thread)
 	ts_a64_store_rlx(&thread->stat->w.depth, 0);
 }
 
+static void drop_kept(struct ts_thread *thread, uint32_t i, struct ts_thread *heir)
+{
+	struct ts_kept kept = thread->kept[i];
+
+	for (thread->kept_count--; i < thread->kept_count; i++)
+		thread->kept[i] = thread->kept[i + 1];
+	ts_thread_retain(thread, -(int64_t)ts_lane_bytes(kept.lane));
+	ts_epoch_dissolve(kept.epoch, kept.lane, heir);
+}
+
+void ts_thread_drop_oldest_kept(struct ts_thread *thread)
+{
+	drop_kept(thread, 0, thread);
+}
+
 void ts_thread_drop_warm(struct ts_thread *thread)
 {
-	while (thread->kept_count) {
-		struct ts_kept *kept = &thread->kept[--thread->kept_count];
-
-		ts_thread_retain(thread, -(int64_t)ts_lane_bytes(kept->lane));
-		ts_epoch_dissolve(kept->epoch, kept->lane);
-	}
+	while (thread->kept_count)
+		drop_kept(thread, thread->kept_count - 1, NULL);
 	while (thread->warm) {
 		struct ts_lane *lane = ts_lane_at(thread->warm - 1);
 

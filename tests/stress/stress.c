@@ -2,8 +2,8 @@
 /*
  * Many threads do everything at once, at random, for a given time: allocate in scopes, in named epochs,
  * in the ring and outside; free each other's objects one by one and in batches; resize; hand handles
- * round; open, close, discard, advance. Each object carries a pattern that is checked before it is
- * freed. At the end everything is freed, and every figure must balance.
+ * round; open, close, discard, advance; begin and end scopes. Each object carries a pattern that is
+ * checked before it is freed. At the end everything is freed, and every figure must balance.
  *
  *   stress [--seconds N] [--threads N] [--seed N]
  *
@@ -277,16 +277,26 @@ static void replace_epoch(struct worker *w)
 		die("close: %d", error);
 }
 
+/* More labels than a thread keeps pairs of slot and lane. */
+static tslab_epoch_t begin_scope(struct worker *w)
+{
+	static const char *const labels[] = { "get", "put", "list", "scan", "drop", "sync", NULL };
+	tslab_epoch_t epoch = TSLAB_EPOCH_NONE;
+	int error = tslab_scope_begin(heap, labels[rnd(w) % (sizeof(labels) / sizeof(labels[0]))],
+				      &epoch);
+
+	if (error)
+		die("scope_begin: %d", error);
+	return epoch;
+}
+
 /* A request of this thread's own: nothing leaves it, so it may be discarded. */
 static void request(struct worker *w)
 {
-	tslab_epoch_t epoch = open_epoch();
+	tslab_epoch_t epoch = begin_scope(w);
 	struct tag *mine[100];
-	unsigned count = 1 + (unsigned)(rnd(w) % 100);
-	int error;
+	unsigned count = 1 + (unsigned)(rnd(w) % 100), keep = (unsigned)(rnd(w) % 4);
 
-	if (tslab_domain_enter(epoch) != 0)
-		die("enter of an own epoch failed");
 	for (unsigned i = 0; i < count; i++) {
 		size_t bytes = random_bytes(w);
 
@@ -297,14 +307,47 @@ static void request(struct worker *w)
 	}
 	for (unsigned i = 0; i < count; i++) {
 		verify(mine[i]);
-		if (i % 3 == 0)
+		if (!keep || i % keep)
 			tslab_free(mine[i]);
 	}
-	if (tslab_domain_exit(epoch) != 0)
+	if (rnd(w) % 8 == 0)
+		request(w);
+	if (rnd(w) % 8 == 0) {
+		/* The single calls do the same. */
+		if (tslab_domain_exit(epoch) != 0 || tslab_epoch_discard(epoch) != 0)
+			die("exit and discard of an own epoch failed");
+	} else if ((keep ? tslab_scope_discard : tslab_scope_close)(epoch) != 0) {
+		die("end of an own epoch failed");
+	}
+}
+
+/* Its objects go to everybody, who free them before or after it is closed. */
+static void errand(struct worker *w)
+{
+	tslab_epoch_t epoch = begin_scope(w);
+
+	for (unsigned i = (unsigned)(rnd(w) % 40); i > 0; i--)
+		allocate(w);
+	if (tslab_scope_close(epoch) != 0)
+		die("close of an own scope failed");
+}
+
+/* An epoch that begins as a scope of this thread is left to everybody; another one is ended from inside. */
+static void exchange_scopes(struct worker *w)
+{
+	tslab_epoch_t fresh = begin_scope(w), old;
+	int error;
+
+	allocate(w);
+	if (tslab_domain_exit(fresh) != 0)
 		die("exit of an own epoch failed");
-	error = tslab_epoch_discard(epoch);
+	old = __atomic_exchange_n(&epochs[rnd(w) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
+	if (tslab_domain_enter(old) != 0)
+		die("enter of an epoch that only this thread closes failed");
+	allocate(w);
+	error = tslab_scope_close(old);
 	if (error)
-		die("discard: %d", error);
+		die("scope_close: %d", error);
 }
 
 static void look(struct worker *w)
@@ -340,8 +383,8 @@ static const struct {
 	unsigned weight;
 } actions[] = {
 	{ allocate, 600 }, { resize, 60 }, { free_batch, 10 },   { pass_handle, 100 },
-	{ enter, 100 },    { leave, 105 }, { replace_epoch, 8 }, { request, 8 },
-	{ look, 2 },       { advance, 2 },
+	{ enter, 100 },    { leave, 105 }, { replace_epoch, 8 }, { request, 16 },
+	{ look, 2 },       { advance, 2 }, { errand, 4 },        { exchange_scopes, 4 },
 };
 
 static void *work(void *arg)

@@ -136,6 +136,18 @@ static void workload(void)
 		}
 		REQUIRE(tslab_epoch_close(epoch) == -ESTALE);
 	}
+	for (unsigned round = 0; round < 4; round++) {
+		int error = tslab_scope_begin(heap, "scope", &epoch);
+
+		REQUIRE(documented(error));
+		if (error)
+			continue;
+		allocate(epoch);
+		if (round % 2 == 0)
+			check_and_free();
+		REQUIRE((round % 2 ? tslab_scope_discard : tslab_scope_close)(epoch) == 0);
+		memset(objects, 0, sizeof(objects));
+	}
 	REQUIRE(tslab_heap_destroy(heap) == 0);
 }
 
@@ -287,6 +299,99 @@ static void no_address_space(void **state)
 	assert_true(exited_well(in_child(nothing_can_be_reserved, NULL)));
 }
 
+/* One object of each class, in many lanes; the first free of a class needs a block for its stack. */
+enum { LANES = 80, SCOPE_OBJECTS = 12 };
+static void *firsts[LANES][CLASS_COUNT];
+
+static void use_up_stack_blocks(void)
+{
+	tslab_epoch_t epoch = 0;
+
+	for (unsigned i = 0; i < LANES; i++) {
+		REQUIRE(tslab_epoch_open(NULL, "blocks", &epoch) == 0);
+		for (unsigned c = 0; c < CLASS_COUNT; c++) {
+			firsts[i][c] = tslab_alloc(epoch, class_bytes[c]);
+			REQUIRE(firsts[i][c]);
+		}
+	}
+	/* Chunks for what follows: committed, and in nobody's hands. */
+	void *p = tslab_malloc((size_t)64 << 20);
+	REQUIRE(p);
+	tslab_free(p);
+	REQUIRE(ts_sim_plan("commit:1+:ENOMEM,reserve:1+:ENOMEM") == 0);
+	for (unsigned i = 0; i < LANES; i++)
+		for (unsigned c = 0; c < CLASS_COUNT; c++)
+			tslab_free(firsts[i][c]);
+	REQUIRE(ts_sim_fired());
+}
+
+static uint64_t all_refusals(void)
+{
+	struct tslab_process_stats s = counters();
+
+	return refusals(&s);
+}
+
+/* Objects of a class, some of which were freed before: each is there and is its own. */
+static void allocate_and_free(tslab_epoch_t epoch, size_t bytes)
+{
+	void *taken[SCOPE_OBJECTS];
+
+	for (unsigned i = 0; i < SCOPE_OBJECTS; i++) {
+		taken[i] = tslab_alloc(epoch, bytes);
+		REQUIRE(taken[i]);
+		fill(taken[i], bytes, i);
+	}
+	uint64_t before = all_refusals();
+	for (unsigned i = 0; i < SCOPE_OBJECTS; i++) {
+		REQUIRE(holds(taken[i], bytes, i));
+		tslab_free(taken[i]);
+	}
+	REQUIRE(all_refusals() == before);
+	for (unsigned i = 0; i < SCOPE_OBJECTS; i++)
+		tslab_free(taken[i]);
+	REQUIRE(all_refusals() == before + SCOPE_OBJECTS);
+	REQUIRE(live_now(epoch) == 0);
+}
+
+static void no_stack_blocks(void *unused)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+	tslab_epoch_t epoch = 0;
+	tslab_heap *heap;
+
+	(void)unused;
+	options.retain_bytes = (uint64_t)64 << 20;
+	heap = tslab_heap_create(&options);
+	REQUIRE(tslab_scope_begin(heap, "unlisted", &epoch) == 0);
+	for (unsigned c = 0; c < CLASS_COUNT; c++)
+		REQUIRE(tslab_malloc(class_bytes[c]));
+	REQUIRE(tslab_scope_discard(epoch) == 0);
+	use_up_stack_blocks();
+	for (unsigned round = 0; round < 6; round++) {
+		REQUIRE(tslab_scope_begin(heap, "unlisted", &epoch) == 0);
+		for (unsigned c = 0; c < CLASS_COUNT; c++)
+			allocate_and_free(epoch, class_bytes[c]);
+		REQUIRE((round % 2 ? tslab_scope_close : tslab_scope_discard)(epoch) == 0);
+	}
+	/* The OS says yes again. */
+	REQUIRE(ts_sim_plan(NULL) == 0);
+	for (unsigned round = 0; round < 4; round++) {
+		REQUIRE(tslab_scope_begin(heap, "unlisted", &epoch) == 0);
+		for (unsigned c = 0; c < CLASS_COUNT; c++)
+			allocate_and_free(epoch, class_bytes[c]);
+		REQUIRE((round % 2 ? tslab_scope_close : tslab_scope_discard)(epoch) == 0);
+	}
+	REQUIRE(counters().live_objects == 0);
+}
+
+/* Free never fails: without a block the slot waits for the next discard, and its class serves on. */
+static void no_memory_for_stacks(void **state)
+{
+	(void)state;
+	assert_true(exited_well(in_child(no_stack_blocks, NULL)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +401,7 @@ int main(void)
 		cmocka_unit_test(reserve_fails),
 		cmocka_unit_test(commit_fails),
 		cmocka_unit_test(purge_fails),
+		cmocka_unit_test(no_memory_for_stacks),
 	};
 
 	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

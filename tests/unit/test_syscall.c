@@ -107,6 +107,39 @@ static void warm_request_freed(void *unused)
 	finish(ok);
 }
 
+static __attribute__((noinline)) bool scope(bool discard)
+{
+	tslab_epoch_t epoch = 0;
+	void *objects[100];
+
+	if (tslab_scope_begin(NULL, "scope", &epoch))
+		return false;
+	for (unsigned i = 0; i < 100; i++) {
+		objects[i] = tslab_malloc(64 + i * 4);
+		if (!objects[i])
+			return false;
+	}
+	if (discard)
+		return tslab_scope_discard(epoch) == 0;
+	for (unsigned i = 0; i < 100; i++)
+		tslab_free(objects[i]);
+	return tslab_scope_close(epoch) == 0;
+}
+
+static void warm_scopes(void *unused)
+{
+	(void)unused;
+	bool ok = true;
+
+	for (unsigned i = 0; i < 100; i++)
+		ok &= scope(i % 2);
+	if (!forbid_system_calls())
+		_exit(77);
+	for (unsigned i = 0; i < ROUNDS; i++)
+		ok &= scope(i % 2);
+	finish(ok);
+}
+
 static void warm_allocation(void *unused)
 {
 	static void *objects[256];
@@ -192,6 +225,12 @@ static void freed_request_makes_none(void **state)
 	expect_quiet(warm_request_freed);
 }
 
+static void scopes_make_none(void **state)
+{
+	(void)state;
+	expect_quiet(warm_scopes);
+}
+
 static void allocation_makes_none(void **state)
 {
 	(void)state;
@@ -211,6 +250,7 @@ int main(void)
 		cmocka_unit_test(epoch_makes_none),
 		cmocka_unit_test(discarded_request_makes_none),
 		cmocka_unit_test(freed_request_makes_none),
+		cmocka_unit_test(scopes_make_none),
 		cmocka_unit_test(allocation_makes_none),
 		cmocka_unit_test(statistics_make_none),
 	};

@@ -1,0 +1,1107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tslab_scope_begin, _close and _discard: the four single calls in two, and the pairs of epoch slot and
+ * lane that a thread keeps from one to the next.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OBJECTS = 200 };
+
+static uint32_t slot_of(tslab_epoch_t epoch)
+{
+	return (uint32_t)(epoch & 0xffff);
+}
+
+static uint64_t era_of(tslab_epoch_t epoch)
+{
+	return epoch >> 16;
+}
+
+static size_t size_of(unsigned i)
+{
+	return 16 + i * 97 % 5000;
+}
+
+static tslab_epoch_t begin(tslab_heap *heap, const char *label)
+{
+	tslab_epoch_t epoch = TSLAB_EPOCH_NONE;
+
+	assert_int_equal(tslab_scope_begin(heap, label, &epoch), 0);
+	assert_int_equal(tslab_domain_current(), epoch);
+	return epoch;
+}
+
+/* The pair that the next epoch of this heap and label may have. */
+static tslab_epoch_t keep(tslab_heap *heap, const char *label)
+{
+	tslab_epoch_t epoch = begin(heap, label);
+
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	return epoch;
+}
+
+static void assert_next_life(tslab_epoch_t epoch, tslab_epoch_t of)
+{
+	assert_int_equal(slot_of(epoch), slot_of(of));
+	assert_int_equal(era_of(epoch), era_of(of) + 1);
+}
+
+static void assert_over(tslab_epoch_t epoch)
+{
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+	assert_int_equal(tslab_stats_epoch(epoch, &s), -ESTALE);
+	assert_int_equal(tslab_epoch_close(epoch), -ESTALE);
+	assert_int_equal(tslab_epoch_discard(epoch), -ESTALE);
+	assert_int_equal(tslab_epoch_set_limit(epoch, 1), -ESTALE);
+	assert_int_equal(tslab_domain_enter(epoch), -ESTALE);
+	assert_null_errno(tslab_alloc(epoch, 64), ESTALE);
+}
+
+static void fill_scope(void *objects[OBJECTS])
+{
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		objects[i] = tslab_malloc(size_of(i));
+		assert_non_null(objects[i]);
+		fill(objects[i], size_of(i), i);
+	}
+}
+
+static void free_scope(void *objects[OBJECTS])
+{
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		assert_true(holds(objects[i], size_of(i), i));
+		tslab_free(objects[i]);
+	}
+}
+
+/* -- alone -------------------------------------------------------------------------------------- */
+
+/* Every figure as the four single calls leave it, over many lives of one pair. */
+static void as_four_calls(void **state)
+{
+	enum { ROUNDS = 50 };
+	tslab_epoch_t last = keep(NULL, "as four");
+	struct tslab_process_stats before = counters(), after;
+	void *objects[OBJECTS];
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+		tslab_epoch_t epoch = begin(NULL, "as four");
+
+		assert_next_life(epoch, last);
+		fill_scope(objects);
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_int_equal(s.live_objects, OBJECTS);
+		assert_int_equal(s.open_scopes, 1);
+		assert_int_equal(s.lanes, 1);
+		assert_int_equal(s.state, TSLAB_EPOCH_ACTIVE);
+		assert_int_equal(s.close_since_ns, 0);
+		assert_string_equal(s.label, "as four");
+		if (round % 2) {
+			free_scope(objects);
+			assert_int_equal(live_objects(epoch), 0);
+			assert_int_equal(tslab_scope_close(epoch), 0);
+		} else {
+			for (unsigned i = 0; i < OBJECTS; i += 3)
+				tslab_free(objects[i]);
+			assert_int_equal(tslab_scope_discard(epoch), 0);
+		}
+		assert_int_equal(tslab_domain_current(), TSLAB_EPOCH_NONE);
+		assert_over(epoch);
+		last = epoch;
+	}
+	after = counters();
+	assert_int_equal(after.epochs_opened - before.epochs_opened, ROUNDS);
+	assert_int_equal(after.epochs_closed - before.epochs_closed, ROUNDS / 2);
+	assert_int_equal(after.epochs_discarded - before.epochs_discarded, ROUNDS / 2);
+	assert_int_equal(after.epochs_finished - before.epochs_finished, ROUNDS);
+	assert_int_equal(after.allocations - before.allocations, ROUNDS * OBJECTS);
+	assert_int_equal(after.frees - before.frees, ROUNDS * OBJECTS);
+	assert_int_equal(after.live_objects, before.live_objects);
+	assert_int_equal(after.open_epochs, before.open_epochs);
+	assert_int_equal(after.open_scopes, before.open_scopes);
+	assert_int_equal(after.lanes, before.lanes);
+	assert_int_equal(after.refused_double + after.refused_wild,
+			 before.refused_double + before.refused_wild);
+}
+
+/* An epoch that was opened and entered by the single calls ends in one too; and the other way round. */
+static void mixed_with_single_calls(void **state)
+{
+	(void)state;
+	tslab_epoch_t epoch = new_epoch(NULL, "mixed");
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	assert_non_null(tslab_malloc(100));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_over(epoch);
+	tslab_epoch_t next = begin(NULL, "mixed");
+	assert_next_life(next, epoch);
+	void *p = tslab_malloc(100);
+	assert_int_equal(tslab_domain_exit(next), 0);
+	assert_int_equal(live_objects(next), 1);
+	/* Anybody may take the lane now: its word carries this life's tag. */
+	assert_int_equal(tslab_domain_enter(next), 0);
+	void *q = tslab_malloc(100);
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	assert_int_equal(tslab_stats_epoch(next, &s), 0);
+	assert_int_equal(s.lanes, 1);
+	assert_int_equal(tslab_domain_exit(next), 0);
+	tslab_free(p);
+	tslab_free(q);
+	assert_int_equal(tslab_epoch_close(next), 0);
+	assert_over(next);
+}
+
+static void pairs_by_label_and_heap(void **state)
+{
+	(void)state;
+	tslab_heap *heap = new_heap("pairs", 0, TSLAB_RETAIN_DEFAULT_BYTES);
+	tslab_epoch_t a = keep(heap, "a"), none = keep(heap, NULL), other = keep(NULL, "a");
+
+	assert_int_not_equal(slot_of(a), slot_of(none));
+	assert_int_not_equal(slot_of(a), slot_of(other));
+	assert_next_life(keep(heap, "a"), a);
+	assert_next_life(keep(heap, ""), none);
+	assert_next_life(keep(tslab_heap_default(), "a"), other);
+	/* "a" is a prefix of "ab" and the other way round. */
+	tslab_epoch_t ab = begin(heap, "ab");
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	assert_int_equal(tslab_stats_epoch(ab, &s), 0);
+	assert_string_equal(s.label, "ab");
+	assert_int_equal(s.heap_id, 1);
+	assert_int_equal(tslab_scope_discard(ab), 0);
+	/* A label that is longer than what is kept of it is compared no further than that. */
+	char text[100];
+	memset(text, 'x', sizeof(text));
+	text[99] = '\0';
+	for (unsigned i = 0; i < 3; i++) {
+		text[60] = (char)('0' + i);
+		tslab_epoch_t cut = begin(heap, text);
+		assert_int_equal(tslab_stats_epoch(cut, &s), 0);
+		assert_int_equal(strlen(s.label), TSLAB_LABEL_MAX);
+		assert_int_equal(tslab_scope_discard(cut), 0);
+	}
+	/* Kept pairs of this thread are nobody inside. */
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+	assert_int_equal(tslab_scope_begin(heap, "a", &a), -EINVAL);
+}
+
+/* The slots and lanes are not lost when there are more pairs than a thread keeps. */
+static void more_labels_than_pairs(void **state)
+{
+	enum { LABELS = 12, ROUNDS = 20 };
+	struct tslab_process_stats before, after;
+	tslab_epoch_t last[LABELS];
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned i = 0; i < LABELS; i++) {
+			struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+			char label[16];
+
+			snprintf(label, sizeof(label), "label-%u", i);
+			last[i] = begin(NULL, label);
+			assert_non_null(tslab_malloc(100));
+			assert_int_equal(tslab_stats_epoch(last[i], &s), 0);
+			assert_string_equal(s.label, label);
+			assert_int_equal(s.live_objects, 1);
+			assert_int_equal(tslab_scope_discard(last[i]), 0);
+		}
+		if (round == ROUNDS / 2)
+			before = counters();
+	}
+	after = counters();
+	assert_int_equal(after.retained_bytes, before.retained_bytes);
+	assert_int_equal(after.chunks_fresh + after.chunks_reused,
+			 before.chunks_fresh + before.chunks_reused);
+	assert_int_equal(after.lanes, before.lanes);
+	/* What was used last is kept, whatever was there before. */
+	assert_next_life(keep(NULL, "label-11"), last[LABELS - 1]);
+	tslab_epoch_t x = keep(NULL, "x"), y = keep(NULL, "y");
+	assert_next_life(keep(NULL, "x"), x);
+	assert_next_life(keep(NULL, "y"), y);
+}
+
+static void nested(void **state)
+{
+	enum { DEPTH = 9 };
+	tslab_epoch_t epochs[DEPTH];
+	void *objects[DEPTH];
+	struct tslab_process_stats before = counters(), after;
+
+	(void)state;
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < DEPTH; i++) {
+			epochs[i] = begin(NULL, i % 2 ? "odd" : "even");
+			objects[i] = tslab_malloc(64);
+			for (unsigned k = 0; k < i; k++)
+				assert_int_not_equal(slot_of(epochs[k]), slot_of(epochs[i]));
+		}
+		for (unsigned i = DEPTH; i-- > 0;) {
+			assert_int_equal(tslab_domain_current(), epochs[i]);
+			assert_int_equal(live_objects(epochs[i]), 1);
+			if (round % 2)
+				tslab_free(objects[i]);
+			assert_int_equal(
+				(round % 2 ? tslab_scope_close : tslab_scope_discard)(epochs[i]), 0);
+		}
+	}
+	after = counters();
+	assert_int_equal(after.live_objects, before.live_objects);
+	assert_int_equal(after.open_scopes, before.open_scopes);
+	assert_int_equal(after.epochs_finished - before.epochs_finished, 20 * DEPTH);
+}
+
+/* The same epoch entered twice: the inner end leaves and closes, the outer scope stays open. */
+static void nested_in_itself(void **state)
+{
+	(void)state;
+	keep(NULL, "itself");
+	tslab_epoch_t epoch = begin(NULL, "itself");
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	assert_int_equal(tslab_scope_discard(epoch), -EBUSY);
+	assert_int_equal(tslab_domain_current(), epoch);
+	void *p = tslab_malloc(64);
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	assert_int_equal(tslab_scope_close(epoch), 0);
+	assert_int_equal(tslab_domain_current(), epoch);
+	assert_null_errno(tslab_malloc(64), ESTALE);
+	tslab_free(p);
+	/* The last scope gone, the epoch is over before it can be closed once more. */
+	assert_int_equal(tslab_scope_close(epoch), -ESTALE);
+	assert_int_equal(tslab_domain_current(), TSLAB_EPOCH_NONE);
+	assert_over(epoch);
+}
+
+static void wrong_calls(void **state)
+{
+	(void)state;
+	keep(NULL, "wrong");
+	assert_int_equal(tslab_scope_begin(NULL, "wrong", NULL), -EINVAL);
+	assert_int_equal(tslab_scope_begin((tslab_heap *)&state, "wrong", &(tslab_epoch_t){ 0 }),
+			 -EINVAL);
+	assert_int_equal(tslab_domain_current(), TSLAB_EPOCH_NONE);
+	/* Not inside: nothing is done. */
+	tslab_epoch_t epoch = new_epoch(NULL, "wrong");
+	assert_refused(refused_exit, assert_int_equal(tslab_scope_close(epoch), -EINVAL));
+	assert_refused(refused_exit, assert_int_equal(tslab_scope_discard(epoch), -EINVAL));
+	assert_refused(refused_exit, assert_int_equal(tslab_scope_close(0), -EINVAL));
+	assert_int_equal(live_objects(epoch), 0);
+	/* Not innermost: left and ended all the same. */
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	tslab_epoch_t inner = begin(NULL, "wrong");
+	assert_refused(exits_out_of_order, assert_int_equal(tslab_scope_discard(epoch), -EPERM));
+	assert_over(epoch);
+	assert_int_equal(tslab_domain_current(), inner);
+	assert_int_equal(tslab_scope_close(inner), 0);
+	assert_refused(refused_exit, assert_int_equal(tslab_scope_discard(inner), -EINVAL));
+	/* The default epoch and the ring's are nobody's pair. */
+	tslab_epoch_t ring = tslab_epoch_current(NULL), whole = tslab_epoch_default(NULL);
+	assert_int_equal(tslab_domain_enter(ring), 0);
+	assert_int_equal(tslab_scope_close(ring), 0);
+	assert_over(ring);
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	assert_int_equal(tslab_stats_epoch(begin(NULL, NULL), &s), 0);
+	assert_int_equal(s.ring_index, UINT32_MAX);
+	assert_int_equal(tslab_scope_discard(tslab_domain_current()), 0);
+	assert_int_equal(tslab_domain_enter(whole), 0);
+	assert_int_equal(tslab_scope_close(whole), -EPERM);
+	assert_int_equal(tslab_domain_current(), TSLAB_EPOCH_NONE);
+}
+
+/* Limit, references and label of one life are not those of the next. */
+static void each_life_is_fresh(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 6; round++) {
+		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+		tslab_epoch_t epoch = begin(NULL, "fresh");
+
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_string_equal(s.label, "fresh");
+		assert_int_equal(s.limit_bytes, 0);
+		assert_int_equal(s.references, 0);
+		assert_int_equal(s.abandoned, 0);
+		assert_int_equal(s.live_objects, 0);
+		assert_int_equal(s.large_objects, 0);
+		assert_int_equal(s.charged_bytes, s.committed_bytes);
+		void *p = tslab_malloc(2000000);
+		assert_non_null(p);
+		tslab_free(p);
+		if (round == 1)
+			assert_int_equal(tslab_epoch_set_limit(epoch, 1), 0);
+		if (round == 2)
+			assert_int_equal(tslab_epoch_add_references(epoch, 3), 0);
+		if (round == 3)
+			assert_int_equal(tslab_epoch_set_label(epoch, "stale"), 0);
+		if (round == 4)
+			p = tslab_malloc(1000000);
+		assert_int_equal(round == 4 ? tslab_scope_discard(epoch) : tslab_scope_close(epoch),
+				 0);
+	}
+	/* A limit on each request costs no memory of its own: the lane is found again. */
+	struct tslab_process_stats before, after;
+	for (unsigned round = 0; round < 20; round++) {
+		tslab_epoch_t epoch = begin(NULL, "limited");
+
+		assert_int_equal(tslab_epoch_set_limit(epoch, 1 << 20), 0);
+		for (unsigned i = 0; i < 100; i++)
+			assert_non_null(tslab_malloc(1000));
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+		if (round == 10)
+			before = counters();
+	}
+	after = counters();
+	assert_int_equal(after.slow_path_misses, before.slow_path_misses);
+}
+
+/* Memory of a kept pair is in no epoch. */
+static void kept_memory_has_no_owner(void **state)
+{
+	struct tslab_owner_info info = { .struct_bytes = sizeof(info) };
+
+	(void)state;
+	tslab_epoch_t epoch = begin(NULL, "owner");
+	void *p = tslab_malloc(100);
+	assert_int_equal(tslab_owner(p, &info), 0);
+	assert_int_equal(info.epoch, epoch);
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_int_equal(tslab_owner(p, &info), -ENOENT);
+	assert_int_equal(tslab_usable_size(p), 0);
+	tslab_epoch_t next = begin(NULL, "owner");
+	assert_int_equal(tslab_owner(p, &info), 0);
+	assert_int_equal(info.epoch, next);
+	assert_false(info.live);
+	assert_int_equal(tslab_scope_discard(next), 0);
+}
+
+/* -- second frees and wild ones ----------------------------------------------------------------- */
+
+struct strays {
+	void *const *objects;
+	unsigned count;
+};
+
+static void *free_all(void *arg)
+{
+	struct strays *strays = arg;
+
+	for (unsigned i = 0; i < strays->count; i++)
+		tslab_free(strays->objects[i]);
+	return NULL;
+}
+
+/* After the end, by the keeper and by another thread, and in the next life before reuse. */
+static void frees_after_the_end(void **state)
+{
+	void *objects[OBJECTS];
+	struct strays strays = { objects, OBJECTS };
+
+	(void)state;
+	for (unsigned round = 0; round < 8; round++) {
+		tslab_epoch_t epoch = begin(NULL, "strays");
+
+		fill_scope(objects);
+		if (round % 2)
+			free_scope(objects);
+		assert_int_equal(round % 2 ? tslab_scope_close(epoch) : tslab_scope_discard(epoch),
+				 0);
+		struct tslab_process_stats before = counters();
+		free_all(&strays);
+		on_thread(free_all, &strays);
+		assert_int_equal(tslab_free_many(objects, OBJECTS), 0);
+		epoch = begin(NULL, "strays");
+		on_thread(free_all, &strays);
+		free_all(&strays);
+		struct tslab_process_stats after = counters();
+		assert_int_equal(refusals(&after) - refusals(&before), 5 * OBJECTS);
+		assert_int_equal(after.frees, before.frees);
+		assert_int_equal(live_objects(epoch), 0);
+		/* They harmed nothing. */
+		fill_scope(objects);
+		free_scope(objects);
+		assert_int_equal(live_objects(epoch), 0);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+}
+
+/* -- other threads ------------------------------------------------------------------------------ */
+
+struct visit {
+	tslab_epoch_t epoch;
+	pthread_barrier_t barrier;
+	void *object;
+	int error;
+};
+
+/* Stays inside until the second meeting, then leaves. */
+static void *visit(void *arg)
+{
+	struct visit *v = arg;
+
+	v->error = tslab_domain_enter(v->epoch);
+	v->object = tslab_malloc(128);
+	if (v->object)
+		fill(v->object, 128, 1);
+	pthread_barrier_wait(&v->barrier);
+	pthread_barrier_wait(&v->barrier);
+	v->error += tslab_domain_exit(v->epoch);
+	return NULL;
+}
+
+static void another_thread_inside(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 20; round++) {
+		struct visit v = { .epoch = begin(NULL, "visited") };
+		pthread_t thread;
+		void *mine = tslab_malloc(64);
+
+		assert_int_equal(pthread_barrier_init(&v.barrier, NULL, 2), 0);
+		assert_int_equal(pthread_create(&thread, NULL, visit, &v), 0);
+		pthread_barrier_wait(&v.barrier);
+		assert_non_null(v.object);
+		if (round % 2) {
+			assert_int_equal(tslab_scope_discard(v.epoch), -EBUSY);
+			assert_int_equal(tslab_domain_current(), TSLAB_EPOCH_NONE);
+			assert_int_equal(live_objects(v.epoch), 2);
+			assert_true(holds(v.object, 128, 1));
+		} else {
+			assert_int_equal(tslab_scope_close(v.epoch), 0);
+			tslab_free(mine);
+		}
+		pthread_barrier_wait(&v.barrier);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(v.error, 0);
+		assert_int_equal(live_objects(v.epoch), 2 - (round % 2 ? 0 : 1));
+		if (round % 2)
+			assert_int_equal(tslab_epoch_discard(v.epoch), 0);
+		else
+			tslab_free(v.object);
+		assert_over(v.epoch);
+		pthread_barrier_destroy(&v.barrier);
+		tslab_epoch_t next = begin(NULL, "visited");
+		assert_int_equal(live_objects(next), 0);
+		assert_int_equal(tslab_scope_close(next), 0);
+	}
+}
+
+/* A close with live objects ends with the last of them, wherever it is freed. */
+static void closed_with_live_objects(void **state)
+{
+	void *objects[OBJECTS];
+	struct strays rest = { objects, OBJECTS };
+
+	(void)state;
+	for (unsigned round = 0; round < 6; round++) {
+		tslab_epoch_t epoch = begin(NULL, "drains");
+
+		fill_scope(objects);
+		assert_int_equal(tslab_scope_close(epoch), 0);
+		assert_int_equal(live_objects(epoch), OBJECTS);
+		assert_int_equal(tslab_epoch_close(epoch), -EALREADY);
+		tslab_epoch_t next = begin(NULL, "drains");
+		assert_int_not_equal(slot_of(next), slot_of(epoch));
+		void *p = tslab_malloc(100);
+		if (round % 2)
+			on_thread(free_all, &rest);
+		else
+			free_scope(objects);
+		assert_over(epoch);
+		assert_int_equal(live_objects(next), 1);
+		tslab_free(p);
+		assert_int_equal(tslab_scope_close(next), 0);
+	}
+}
+
+/* Objects of this life that another thread frees while the pair is open, then the close in one step. */
+static void freed_elsewhere(void **state)
+{
+	void *objects[OBJECTS];
+	struct strays all = { objects, OBJECTS };
+
+	(void)state;
+	tslab_epoch_t last = keep(NULL, "elsewhere");
+	for (unsigned round = 0; round < 20; round++) {
+		tslab_epoch_t epoch = begin(NULL, "elsewhere");
+
+		assert_next_life(epoch, last);
+		fill_scope(objects);
+		on_thread(free_all, &all);
+		assert_int_equal(tslab_scope_close(epoch), 0);
+		assert_over(epoch);
+		last = epoch;
+	}
+}
+
+static void *open_and_end(void *arg)
+{
+	struct visit *v = arg;
+
+	v->error = tslab_scope_begin(NULL, "handed over", &v->epoch);
+	v->object = tslab_malloc(100);
+	fill(v->object, 100, 3);
+	return NULL;
+}
+
+/* A thread that ends inside: its lane is adopted, and the next life knows nothing of it. */
+static void adopted_after_thread_end(void **state)
+{
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	struct visit v = { 0 };
+
+	(void)state;
+	on_thread(open_and_end, &v);
+	assert_int_equal(v.error, 0);
+	assert_int_equal(tslab_domain_enter(v.epoch), 0);
+	assert_int_equal(tslab_stats_epoch(v.epoch, &s), 0);
+	assert_int_equal(s.abandoned, 1);
+	assert_int_equal(s.lanes, 1);
+	assert_true(holds(v.object, 100, 3));
+	assert_int_equal(tslab_scope_discard(v.epoch), 0);
+	assert_over(v.epoch);
+	tslab_epoch_t next = begin(NULL, "handed over");
+	assert_int_equal(tslab_stats_epoch(next, &s), 0);
+	assert_int_equal(s.abandoned, 0);
+	assert_int_equal(tslab_scope_discard(next), 0);
+}
+
+static void *keep_four(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < 4; i++) {
+		tslab_epoch_t epoch = 0;
+		char label[16];
+
+		snprintf(label, sizeof(label), "ended-%u", i);
+		if (tslab_scope_begin(NULL, label, &epoch) || !tslab_malloc(30000) ||
+		    tslab_scope_discard(epoch))
+			abort();
+	}
+	return NULL;
+}
+
+/* A thread's pairs end with it: slots, lanes and memory are found again. */
+static void pairs_end_with_their_thread(void **state)
+{
+	struct tslab_process_stats before, after;
+
+	(void)state;
+	for (unsigned round = 0; round < 60; round++) {
+		if (round == 10)
+			before = counters();
+		on_thread(keep_four, NULL);
+	}
+	after = counters();
+	assert_int_equal(after.retained_bytes, before.retained_bytes);
+	assert_int_equal(after.lanes, before.lanes);
+	assert_int_equal(after.chunks_fresh, before.chunks_fresh);
+	assert_int_equal(after.open_epochs, before.open_epochs);
+}
+
+static tslab_heap *shared_heap;
+
+static void *keep_in_shared_heap(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+	tslab_epoch_t epoch = 0;
+
+	if (tslab_scope_begin(shared_heap, "shared", &epoch) || !tslab_malloc(64) ||
+	    tslab_scope_discard(epoch))
+		abort();
+	pthread_barrier_wait(barrier);
+	pthread_barrier_wait(barrier);
+	if (tslab_scope_begin(shared_heap, "shared", &epoch) != -EINVAL)
+		abort();
+	return NULL;
+}
+
+/* A pair that another thread keeps is nobody inside, and of no use once the heap is gone. */
+static void heap_goes_under_a_kept_pair(void **state)
+{
+	pthread_barrier_t barrier;
+	pthread_t thread;
+
+	(void)state;
+	shared_heap = new_heap("shared", 0, TSLAB_RETAIN_DEFAULT_BYTES);
+	assert_int_equal(pthread_barrier_init(&barrier, NULL, 2), 0);
+	assert_int_equal(pthread_create(&thread, NULL, keep_in_shared_heap, &barrier), 0);
+	pthread_barrier_wait(&barrier);
+	tslab_epoch_t epoch = begin(shared_heap, "shared");
+	assert_int_equal(tslab_heap_destroy(shared_heap), -EBUSY);
+	assert_int_equal(tslab_scope_close(epoch), 0);
+	assert_int_equal(tslab_heap_destroy(shared_heap), 0);
+	pthread_barrier_wait(&barrier);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_barrier_destroy(&barrier);
+}
+
+/* -- memory ------------------------------------------------------------------------------------- */
+
+/* What is kept counts against the heap's limit, and is given up rather than refuse an allocation. */
+static void kept_memory_yields_to_the_limit(void **state)
+{
+	enum { CHUNK = 65536 };
+
+	(void)state;
+	tslab_heap *heap = new_heap("tight", 6 * CHUNK, TSLAB_RETAIN_DEFAULT_BYTES);
+	tslab_epoch_t epoch = begin(heap, "first");
+	for (unsigned i = 0; i < 40; i++)
+		assert_non_null(tslab_malloc(8192));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	epoch = begin(heap, "second");
+	for (unsigned i = 0; i < 40; i++)
+		assert_non_null(tslab_malloc(8192));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
+/* Within retain_bytes: nothing with 0, and a lane that grew beyond it is not kept. */
+static void kept_within_retain_bytes(void **state)
+{
+	(void)state;
+	tslab_heap *heap = new_heap("none", 0, 0);
+	uint64_t retained = counters().retained_bytes;
+	tslab_epoch_t epoch = begin(heap, "r");
+	assert_non_null(tslab_malloc(64));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_true(counters().retained_bytes <= retained);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+
+	heap = new_heap("some", 0, 1 << 20);
+	retained = counters().retained_bytes;
+	epoch = begin(heap, "r");
+	for (unsigned i = 0; i < 300; i++)
+		assert_non_null(tslab_malloc(8192));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_in_range(counters().retained_bytes, retained, retained + (1 << 20));
+	epoch = begin(heap, "r");
+	assert_non_null(tslab_malloc(8192));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_in_range(counters().retained_bytes, retained, retained + (1 << 20));
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
+static void large_objects(void **state)
+{
+	(void)state;
+	tslab_epoch_t last = keep(NULL, "large");
+	for (unsigned round = 0; round < 10; round++) {
+		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+		tslab_epoch_t epoch = begin(NULL, "large");
+		void *p = tslab_malloc(100000), *q = tslab_malloc(3000000);
+
+		assert_next_life(epoch, last);
+		fill(p, 100000, round);
+		fill(q, 3000000, round);
+		p = tslab_realloc(p, 50000);
+		assert_true(holds(q, 3000000, round));
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_int_equal(s.large_objects, 2);
+		if (round % 2) {
+			tslab_free(p);
+			tslab_free(q);
+		}
+		assert_int_equal(round % 2 ? tslab_scope_close(epoch) : tslab_scope_discard(epoch),
+				 0);
+		assert_int_equal(counters().large_bytes, 0);
+		assert_refused_somehow(tslab_free(p));
+		last = epoch;
+	}
+}
+
+/* -- the two modes of a bin --------------------------------------------------------------------- */
+
+/*
+ * A slot that was never handed out cannot be freed, neither from a bin that nothing was freed to nor from
+ * the reserve behind a stack; by its owner, by another thread, by a batch.
+ */
+static void never_handed_out(void **state)
+{
+	enum { BYTES = 256, SLOTS = 8 };
+
+	(void)state;
+	for (unsigned stack_mode = 0; stack_mode < 2; stack_mode++) {
+		tslab_epoch_t epoch = begin(NULL, "modes");
+		char *objects[SLOTS];
+		void *beyond[SLOTS];
+		struct strays strays = { beyond, SLOTS };
+
+		for (unsigned i = 0; i < SLOTS; i++)
+			objects[i] = tslab_malloc(BYTES);
+		assert_ptr_equal(objects[SLOTS - 1], objects[0] + (SLOTS - 1) * BYTES);
+		/* The last slots of the 8 KiB slab, which a refill of the stack does not reach. */
+		for (unsigned i = 0; i < SLOTS; i++)
+			beyond[i] = objects[0] + 8192 - (i + 1) * BYTES;
+		if (stack_mode)
+			tslab_free(objects[3]);
+		for (unsigned i = 0; i < SLOTS; i++)
+			assert_refused(refused_wild, tslab_free(beyond[i]));
+		struct tslab_process_stats before = counters();
+		on_thread(free_all, &strays);
+		assert_int_equal(tslab_free_many(beyond, SLOTS), 0);
+		struct tslab_process_stats after = counters();
+		assert_int_equal(after.refused_wild - before.refused_wild, 2 * SLOTS);
+		assert_int_equal(live_objects(epoch), SLOTS - stack_mode);
+		/* All of the slab is handed out once, and each slot can be freed once. */
+		void *rest[8192 / BYTES];
+		for (unsigned i = 0; i < 8192 / BYTES - SLOTS + stack_mode; i++) {
+			rest[i] = tslab_malloc(BYTES);
+			assert_true((char *)rest[i] >= objects[0] &&
+				    (char *)rest[i] < objects[0] + 8192);
+			for (unsigned k = 0; k < i; k++)
+				assert_ptr_not_equal(rest[i], rest[k]);
+		}
+		for (unsigned i = 0; i < SLOTS; i++)
+			tslab_free(beyond[i]);
+		for (unsigned i = 0; i < SLOTS; i++)
+			assert_refused(refused_double, tslab_free(beyond[i]));
+		assert_int_equal(live_objects(epoch), 8192 / BYTES - SLOTS);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+}
+
+/* Some freed, some not, in classes of one slab and of many: a discard makes all of it bump again. */
+static void discard_after_mixed_frees(void **state)
+{
+	static void *objects[3000];
+	uint64_t seed = 77;
+
+	(void)state;
+	for (unsigned round = 0; round < 40; round++) {
+		tslab_epoch_t epoch = begin(NULL, "mixed frees");
+		unsigned count = 1 + (unsigned)(rnd(&seed) % 3000), live = count;
+
+		for (unsigned i = 0; i < count; i++) {
+			objects[i] = tslab_malloc(16 + i % 7 * 200);
+			assert_non_null(objects[i]);
+			fill(objects[i], 16, i);
+			if (rnd(&seed) % 4)
+				continue;
+			unsigned k = (unsigned)(rnd(&seed) % (i + 1));
+			if (objects[k]) {
+				tslab_free(objects[k]);
+				objects[k] = NULL;
+				live--;
+			}
+		}
+		assert_int_equal(live_objects(epoch), live);
+		for (unsigned i = 0; i < count; i++)
+			assert_true(!objects[i] || holds(objects[i], 16, i));
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+		/* From the start of each slab once more, in order. */
+		epoch = begin(NULL, "mixed frees");
+		char *p = tslab_malloc(16), *q = tslab_malloc(16);
+		assert_ptr_equal(q, p + 16);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+}
+
+/* Empty chunks go back from a bin with a reserve, and what stays is whole. */
+static void trim_with_a_reserve(void **state)
+{
+	enum { COUNT = 6000, BYTES = 1024 };
+	static char *objects[COUNT];
+
+	(void)state;
+	tslab_heap *heap = new_heap("trimmed", 0, 0);
+	tslab_epoch_t epoch = begin(heap, "trim");
+	for (unsigned round = 0; round < 4; round++) {
+		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+		for (unsigned i = 0; i < COUNT; i++) {
+			objects[i] = tslab_malloc(BYTES);
+			assert_non_null(objects[i]);
+			fill(objects[i], 64, i);
+		}
+		/* Every 500th stays, in the second round the first ones, in the third the last ones. */
+		for (unsigned i = 0; i < COUNT; i++) {
+			bool stays = round == 0 ? i % 500 == 0 :
+				     round == 1 ? i < 10 :
+				     round == 2 ? i >= COUNT - 10 :
+						  false;
+
+			assert_true(holds(objects[i], 64, i));
+			if (stays)
+				continue;
+			tslab_free(objects[i]);
+			objects[i] = NULL;
+		}
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_true(s.committed_bytes < COUNT * BYTES / 2);
+		for (unsigned i = 0; i < COUNT; i++) {
+			if (!objects[i])
+				continue;
+			assert_true(holds(objects[i], 64, i));
+			tslab_free(objects[i]);
+		}
+		assert_int_equal(live_objects(epoch), 0);
+	}
+	assert_int_equal(tslab_scope_close(epoch), 0);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
+/* -- fork --------------------------------------------------------------------------------------- */
+
+struct inherited {
+	tslab_epoch_t kept, open;
+	void *of_kept, *of_open;
+};
+
+static void go_on_in_child(void *arg)
+{
+	struct inherited *in = arg;
+	tslab_epoch_t epoch = 0;
+	struct tslab_process_stats before, after;
+
+	REQUIRE(tslab_domain_current() == in->open);
+	REQUIRE(holds(in->of_open, 100, 5));
+	/* The kept pair's memory is nobody's here. */
+	before = counters();
+	tslab_free(in->of_kept);
+	after = counters();
+	REQUIRE(refusals(&after) == refusals(&before) + 1);
+	for (unsigned i = 0; i < 50; i++) {
+		REQUIRE(tslab_scope_begin(NULL, "kept", &epoch) == 0);
+		REQUIRE(epoch != in->kept && epoch != in->open);
+		for (unsigned k = 0; k < OBJECTS; k++)
+			REQUIRE(tslab_malloc(size_of(k)));
+		REQUIRE(tslab_scope_discard(epoch) == 0);
+	}
+	REQUIRE(tslab_domain_current() == in->open);
+	tslab_free(in->of_open);
+	REQUIRE(tslab_scope_close(in->open) == 0);
+	after = counters();
+	REQUIRE(after.live_objects == 0);
+	REQUIRE(after.open_scopes == 0);
+	REQUIRE(after.epochs_finished == 51);
+}
+
+static void fork_with_kept_pairs(void **state)
+{
+	struct inherited in;
+
+	(void)state;
+	in.kept = begin(NULL, "kept");
+	in.of_kept = tslab_malloc(100);
+	in.open = keep(NULL, "open");
+	in.open = begin(NULL, "open");
+	in.of_open = tslab_malloc(100);
+	fill(in.of_open, 100, 5);
+	/* Out of order: the long way; once more in order: kept. */
+	assert_int_equal(tslab_scope_discard(in.kept), -EPERM);
+	in.kept = begin(NULL, "kept");
+	in.of_kept = tslab_malloc(100);
+	assert_int_equal(tslab_scope_discard(in.kept), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(exited_well(in_child(go_on_in_child, &in)));
+	/* The parent goes on with its pairs. */
+	assert_true(holds(in.of_open, 100, 5));
+	assert_next_life(keep(NULL, "kept"), in.kept);
+	assert_int_equal(tslab_scope_discard(in.open), 0);
+	assert_next_life(keep(NULL, "open"), in.open);
+}
+
+struct full_slab {
+	tslab_epoch_t epoch;
+	void *objects[128];
+};
+
+/* A slab that is full and of which nothing was freed: in the child no bin carves it. */
+static void discard_a_full_slab(void *arg)
+{
+	struct full_slab *slab = arg;
+	struct tslab_process_stats before, after;
+	tslab_epoch_t next = 0;
+
+	REQUIRE(tslab_scope_discard(slab->epoch) == 0);
+	before = counters();
+	for (unsigned i = 0; i < 128; i++)
+		tslab_free(slab->objects[i]);
+	after = counters();
+	REQUIRE(refusals(&after) == refusals(&before) + 128);
+	REQUIRE(after.frees == before.frees);
+	REQUIRE(tslab_scope_begin(NULL, "full", &next) == 0);
+	for (unsigned i = 0; i < 128; i++)
+		REQUIRE(tslab_malloc(64) == slab->objects[i]);
+	REQUIRE(tslab_scope_discard(next) == 0);
+}
+
+static void child_discards_a_full_slab(void **state)
+{
+	struct full_slab slab = { .epoch = begin(NULL, "full") };
+
+	(void)state;
+	for (unsigned i = 0; i < 128; i++)
+		slab.objects[i] = tslab_malloc(64);
+	assert_true(exited_well(in_child(discard_a_full_slab, &slab)));
+	assert_int_equal(tslab_scope_discard(slab.epoch), 0);
+}
+
+/* -- all at once -------------------------------------------------------------------------------- */
+
+/*
+ * The keeper begins and ends epochs as fast as it can; a second thread does to the newest id whatever can
+ * be done to an epoch. Every life ends, once, and nothing is left.
+ */
+static tslab_epoch_t newest;
+static unsigned wrong;
+static bool over;
+
+static void expect(bool ok)
+{
+	if (!ok)
+		__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+}
+
+static void disturb(tslab_epoch_t epoch, unsigned how)
+{
+	int error = 0;
+
+	switch (how) {
+	case 0:
+		error = tslab_domain_enter(epoch);
+		if (error)
+			break;
+		/* NULL if the epoch is closing by now. */
+		tslab_free(tslab_malloc(64));
+		expect(tslab_domain_exit(epoch) == 0);
+		break;
+	case 1:
+		error = tslab_epoch_close(epoch);
+		break;
+	case 2:
+		error = tslab_epoch_discard(epoch);
+		break;
+	case 3:
+		error = tslab_epoch_set_label(epoch, "disturbed");
+		break;
+	case 4:
+		error = tslab_epoch_set_limit(epoch, 1 << 30);
+		break;
+	case 5:
+		error = tslab_epoch_add_references(epoch, 1);
+		break;
+	case 6:
+		tslab_free(tslab_alloc(epoch, 100));
+		break;
+	default:
+		error = tslab_domain_enter(epoch);
+		if (!error)
+			error = tslab_scope_discard(epoch);
+		break;
+	}
+	expect(error == 0 || error == -ESTALE || error == -EALREADY || error == -EBUSY);
+}
+
+static void *disturber(void *arg)
+{
+	uint64_t seed = (uintptr_t)arg;
+
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+		tslab_epoch_t epoch = __atomic_load_n(&newest, __ATOMIC_ACQUIRE);
+
+		if (epoch)
+			disturb(epoch, (unsigned)(rnd(&seed) % 8));
+	}
+	return NULL;
+}
+
+/* An epoch of the keeper's: its end meets whatever the others do. */
+static void keepers_life(unsigned i)
+{
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	tslab_epoch_t epoch = 0;
+	int error;
+	void *p;
+
+	expect(tslab_scope_begin(NULL, "raced", &epoch) == 0);
+	expect(tslab_stats_epoch(epoch, &s) != 0 || (s.limit_bytes == 0 && s.references == 0));
+	__atomic_store_n(&newest, epoch, __ATOMIC_RELEASE);
+	p = tslab_malloc(64);
+	if (i % 3 == 0) {
+		/* Leaves, so that the others find a parked lane, and ends it from outside. */
+		tslab_free(p);
+		expect(tslab_domain_exit(epoch) == 0);
+		error = i % 2 ? tslab_epoch_close(epoch) : tslab_epoch_discard(epoch);
+	} else if (i % 3 == 1) {
+		tslab_free(p);
+		error = tslab_scope_close(epoch);
+	} else {
+		error = tslab_scope_discard(epoch);
+	}
+	while (error == -EBUSY)
+		error = tslab_epoch_discard(epoch);
+	expect(error == 0 || error == -ESTALE || error == -EALREADY);
+	/* Somebody closed it before it was discarded: what is live is freed like that. */
+	if (i % 3 == 2 && error == -EALREADY && p && tslab_epoch_close(epoch) == -EALREADY)
+		tslab_free(p);
+}
+
+static void raced(void **state)
+{
+	enum { LIVES = 30000, OTHERS = 3 };
+	pthread_t threads[OTHERS];
+	struct tslab_process_stats before, after;
+
+	(void)state;
+	keep(NULL, "raced");
+	before = counters();
+	wrong = 0;
+	over = false;
+	for (uintptr_t i = 0; i < OTHERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, disturber, (void *)(i * 31 + 7)),
+				 0);
+	for (unsigned i = 0; i < LIVES; i++)
+		keepers_life(i);
+	over = true;
+	for (unsigned i = 0; i < OTHERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	newest = 0;
+	assert_int_equal(wrong, 0);
+	after = counters();
+	assert_int_equal(after.epochs_opened - before.epochs_opened, LIVES);
+	assert_int_equal(after.epochs_finished - before.epochs_finished, LIVES);
+	assert_int_equal(after.open_epochs, before.open_epochs);
+	assert_int_equal(after.open_scopes, before.open_scopes);
+	assert_int_equal(after.live_objects, before.live_objects);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(as_four_calls),
+		cmocka_unit_test(mixed_with_single_calls),
+		cmocka_unit_test(pairs_by_label_and_heap),
+		cmocka_unit_test(more_labels_than_pairs),
+		cmocka_unit_test(nested),
+		cmocka_unit_test(nested_in_itself),
+		cmocka_unit_test(wrong_calls),
+		cmocka_unit_test(each_life_is_fresh),
+		cmocka_unit_test(kept_memory_has_no_owner),
+		cmocka_unit_test(frees_after_the_end),
+		cmocka_unit_test(another_thread_inside),
+		cmocka_unit_test(closed_with_live_objects),
+		cmocka_unit_test(freed_elsewhere),
+		cmocka_unit_test(adopted_after_thread_end),
+		cmocka_unit_test(pairs_end_with_their_thread),
+		cmocka_unit_test(heap_goes_under_a_kept_pair),
+		cmocka_unit_test(kept_memory_yields_to_the_limit),
+		cmocka_unit_test(kept_within_retain_bytes),
+		cmocka_unit_test(large_objects),
+		cmocka_unit_test(never_handed_out),
+		cmocka_unit_test(discard_after_mixed_frees),
+		cmocka_unit_test(trim_with_a_reserve),
+		cmocka_unit_test(fork_with_kept_pairs),
+		cmocka_unit_test(child_discards_a_full_slab),
+		cmocka_unit_test(raced),
+	};
+
+	return cmocka_run_group_tests_name("scope", tests, NULL, NULL);
+}
