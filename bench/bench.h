@@ -117,6 +117,7 @@ struct bench_workload {
 	bool each_thread; /* @operations are those of each thread; a figure is a CPU's time for one */
 	bool memory;      /* the figure is of memory, of which the floor has none */
 	bool counts_system_calls;
+	bool growth;                   /* of a series, not of the table */
 	uint32_t min_bytes, max_bytes; /* sizes are uniform in between */
 	uint32_t objects;              /* live objects, or objects of a lifetime, per thread */
 	uint64_t operations;           /* of one burst; what a time is divided by */
@@ -164,6 +165,8 @@ void bench_large_burst(struct bench_worker *worker);
 void bench_grow_prepare(struct bench_worker *worker);
 void bench_grow_double_burst(struct bench_worker *worker);
 void bench_grow_eighth_burst(struct bench_worker *worker);
+void bench_growth_ends_burst(struct bench_worker *worker);
+void bench_growth_ends_figures(struct bench_run *run, double *figures);
 void bench_pipe_prepare(struct bench_worker *worker);
 void bench_pipe_burst(struct bench_worker *worker);
 void bench_larson_prepare(struct bench_worker *worker);
@@ -280,6 +283,28 @@ struct bench_interval {
 struct bench_quartiles bench_statistics_quartiles(const double *samples, unsigned count);
 struct bench_interval bench_statistics_interval(const double *samples, unsigned count);
 
+/* ----------------------------------------------------------------------------------- growth.c -- */
+
+#define BENCH_SERIES_MAX 12
+
+enum bench_axis { BENCH_AXIS_OBJECTS, BENCH_AXIS_THREADS };
+
+/* A workload at several sizes. */
+struct bench_series {
+	const char *name;
+	const char *title; /* what grows */
+	const char *workload;
+	enum bench_axis axis;
+	unsigned values[BENCH_SERIES_MAX]; /* those above 0 */
+};
+
+extern const struct bench_series bench_series[];
+extern const unsigned bench_series_count;
+unsigned bench_series_length(const struct bench_series *series);
+struct bench_workload bench_series_workload(const struct bench_series *series, unsigned point);
+/* Is there memory enough for one allocator at this size? */
+bool bench_series_fits(const struct bench_workload *workload);
+
 /* ----------------------------------------------------------------------------------- rounds.c -- */
 
 struct bench_options {
@@ -288,13 +313,17 @@ struct bench_options {
 	unsigned bursts;
 	double max_spread; /* largest relative uncertainty of a median that is printed */
 	uint64_t seed;
+	unsigned growth_most; /* last point of a series */
+	bool one_at_a_time;   /* no allocator has a process while another one works */
 };
 
 struct bench_row {
 	const struct bench_workload *workload;
 	unsigned part;
+	const struct bench_series *series; /* of which this is a point; NULL = a row of the table */
+	unsigned x;
 	unsigned rounds;
-	bool skipped; /* fewer CPUs than the workload needs */
+	const char *skipped; /* what the workload needs and this machine lacks */
 	bool ran[BENCH_ALLOCATORS_MAX];
 	double samples[BENCH_ALLOCATORS_MAX][BENCH_ROUNDS_MAX];
 	struct bench_quartiles figure[BENCH_ALLOCATORS_MAX];
@@ -325,6 +354,7 @@ void bench_rounds_run(struct bench_results *results, struct bench_row *rows, uns
 
 void bench_report_machine(FILE *out, const struct bench_results *results);
 void bench_report_text(FILE *out, const struct bench_results *results);
+void bench_report_series(FILE *out, const struct bench_results *results);
 void bench_report_json(FILE *out, const struct bench_results *results);
 /* Return: how many limits were exceeded; a line on stderr for each. */
 unsigned bench_report_gate(const struct bench_results *results);

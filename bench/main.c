@@ -2,11 +2,14 @@
 /* main.c: options and the order of events. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
+
+#define POINTS_MAX 64 /* of all series */
 
 enum { EXIT_USAGE = 2, EXIT_NOISY = 3, EXIT_GATE = 4 };
 
@@ -39,6 +42,8 @@ static const char usage_text[] =
 	"  --seed N            seed of the first round (default 1)\n"
 	"  --json FILE         write the results there too; - = standard output, without the table\n"
 	"  --gate              fail if a figure exceeds its limit\n"
+	"  --growth[=N]        how cost grows with objects, threads and chunks, up to N of them; one\n"
+	"                      allocator at a time\n"
 	"  --one ALLOCATOR:WORKLOAD  run --bursts bursts of one workload for a profiler\n"
 	"  --list              list allocators, and workloads with the operations of a burst\n"
 	"exit status: 0 done, 2 usage or a failure, 3 figures varied too much, 4 a limit was exceeded\n";
@@ -56,6 +61,7 @@ enum {
 	OPTION_MAX_SPREAD,
 	OPTION_SEED,
 	OPTION_JSON,
+	OPTION_GROWTH,
 	OPTION_ONE,
 	OPTION_GATE,
 	OPTION_LIST,
@@ -76,6 +82,7 @@ static const struct option long_options[] = {
 	{ "max-spread", required_argument, NULL, OPTION_MAX_SPREAD },
 	{ "seed", required_argument, NULL, OPTION_SEED },
 	{ "json", required_argument, NULL, OPTION_JSON },
+	{ "growth", optional_argument, NULL, OPTION_GROWTH },
 	{ "one", required_argument, NULL, OPTION_ONE },
 	{ "gate", no_argument, NULL, OPTION_GATE },
 	{ "list", no_argument, NULL, OPTION_LIST },
@@ -149,6 +156,13 @@ static void read_numbers(struct arguments *arguments)
 	options->bursts = (unsigned)number(arguments, OPTION_BURSTS, 1, BENCH_BURSTS_MAX, 5);
 	options->max_spread = number(arguments, OPTION_MAX_SPREAD, 0.1, 1000, 5) / 100;
 	options->seed = (uint64_t)number(arguments, OPTION_SEED, 0, 1e15, 1);
+	options->one_at_a_time = arguments->text[OPTION_GROWTH] != NULL;
+	options->growth_most = UINT_MAX;
+	if (options->one_at_a_time && *arguments->text[OPTION_GROWTH])
+		options->growth_most = (unsigned)number(arguments, OPTION_GROWTH, 1, 1e9, 0);
+	if (options->one_at_a_time &&
+	    (arguments->text[OPTION_GATE] || arguments->text[OPTION_WORKLOADS]))
+		bench_die("--growth has workloads of its own, and no limits");
 	if (arguments->text[OPTION_GATE] && options->rounds < 7)
 		bench_die("--gate wants at least 7 rounds");
 }
@@ -218,7 +232,8 @@ static unsigned choose_rows(const char *names, struct bench_row *rows)
 	unsigned count = 0;
 
 	for (unsigned i = 0; !names && i < bench_workloads_count; i++)
-		add_rows(rows, &count, &bench_workloads[i]);
+		if (!bench_workloads[i].growth)
+			add_rows(rows, &count, &bench_workloads[i]);
 	if (!names)
 		return count;
 	if (strlen(names) >= sizeof(copy))
@@ -227,12 +242,37 @@ static unsigned choose_rows(const char *names, struct bench_row *rows)
 	for (char *name = strtok_r(copy, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
 		const struct bench_workload *workload = bench_workloads_find(name);
 
-		if (!workload)
+		if (!workload || workload->growth)
 			bench_die("--workloads: '%s'? (--list)", name);
 		for (unsigned i = 0; i < count; i++)
 			if (rows[i].workload == workload)
 				bench_die("--workloads: %s twice", name);
 		add_rows(rows, &count, workload);
+	}
+	return count;
+}
+
+/* Return: how many rows all points of all series have. */
+static unsigned choose_points(unsigned most, struct bench_row *rows)
+{
+	static struct bench_workload workloads[POINTS_MAX];
+	unsigned count = 0, points = 0;
+
+	for (unsigned i = 0; i < bench_series_count; i++) {
+		const struct bench_series *series = &bench_series[i];
+
+		for (unsigned point = 0; point < bench_series_length(series); point++) {
+			unsigned first = count;
+
+			if (series->values[point] > most)
+				break;
+			workloads[points] = bench_series_workload(series, point);
+			add_rows(rows, &count, &workloads[points++]);
+			for (unsigned row = first; row < count; row++) {
+				rows[row].series = series;
+				rows[row].x = series->values[point];
+			}
+		}
 	}
 	return count;
 }
@@ -259,12 +299,30 @@ static int index_of_tslab(const struct bench_allocators *allocators)
 	return -1;
 }
 
+static void measure(struct bench_results *results)
+{
+	for (unsigned i = 0; i < results->count; i++) {
+		struct bench_row *row = &results->rows[i];
+
+		if (row->part > 0)
+			continue;
+		fprintf(stderr, "measuring %s", row->workload->name);
+		if (row->series)
+			fprintf(stderr, " at %u", row->x);
+		fprintf(stderr, "\n");
+		bench_rounds_run(results, row, bench_workloads_parts(row->workload));
+	}
+}
+
 /* Return: the exit status. */
 static int run_all(const struct arguments *arguments)
 {
+	const struct bench_options *options = &arguments->options;
 	const char *json = arguments->text[OPTION_JSON];
-	struct bench_row *rows = calloc(bench_workloads_count, BENCH_PARTS_MAX * sizeof(*rows));
-	struct bench_results results = { .options = &arguments->options,
+	bool growth = arguments->text[OPTION_GROWTH] != NULL;
+	struct bench_row *rows =
+		calloc(bench_workloads_count + POINTS_MAX, BENCH_PARTS_MAX * sizeof(*rows));
+	struct bench_results results = { .options = options,
 					 .allocators = &arguments->allocators,
 					 .rows = rows };
 	bool noisy = false;
@@ -272,19 +330,14 @@ static int run_all(const struct arguments *arguments)
 	if (!rows)
 		bench_die("no memory");
 	results.tslab = index_of_tslab(&arguments->allocators);
-	results.count = choose_rows(arguments->text[OPTION_WORKLOADS], rows);
-	for (unsigned i = 0; i < results.count; i++) {
-		unsigned parts = bench_workloads_parts(rows[i].workload);
-
-		if (rows[i].part == 0) {
-			fprintf(stderr, "measuring %s\n", rows[i].workload->name);
-			bench_rounds_run(&results, &rows[i], parts);
-		}
+	results.count = growth ? choose_points(options->growth_most, rows) :
+				 choose_rows(arguments->text[OPTION_WORKLOADS], rows);
+	measure(&results);
+	for (unsigned i = 0; i < results.count; i++)
 		noisy = noisy || rows[i].noisy;
-	}
 	if (!json || strcmp(json, "-") != 0) {
 		bench_report_machine(stdout, &results);
-		bench_report_text(stdout, &results);
+		(growth ? bench_report_series : bench_report_text)(stdout, &results);
 	}
 	if (json)
 		write_json(&results, json);

@@ -134,7 +134,7 @@ static void print_row(FILE *out, const struct bench_results *results, const stru
 	write_title(row, title, sizeof(title));
 	fprintf(out, "| %-46s | %-10s |", title, part->unit);
 	if (row->skipped) {
-		fprintf(out, " needs 2 CPUs |\n");
+		fprintf(out, " needs %s |\n", row->skipped);
 		return;
 	}
 	print_ratio(out, results, row);
@@ -151,6 +151,8 @@ static void print_notes(FILE *out, const struct bench_row *row)
 	char name[100];
 
 	write_name(row, name, sizeof(name));
+	if (row->series)
+		snprintf(name + strlen(name), sizeof(name) - strlen(name), " at %u", row->x);
 	if (row->has_system_calls)
 		fprintf(out, "%s: %" PRIu64 " system calls in %" PRIu64 " operations\n", name,
 			row->system_calls, row->workload->operations);
@@ -204,6 +206,46 @@ void bench_report_text(FILE *out, const struct bench_results *results)
 		print_notes(out, &results->rows[i]);
 	for (unsigned i = 0; i < results->count; i++)
 		print_comparisons(out, results, &results->rows[i]);
+}
+
+static void print_point(FILE *out, const struct bench_results *results, const struct bench_row *row)
+{
+	fprintf(out, "| %9u |", row->x);
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		print_cell(out, row, i);
+	fprintf(out, "%s%s\n", row->skipped ? " needs " : "", row->skipped ? row->skipped : "");
+}
+
+static void print_series(FILE *out, const struct bench_results *results,
+			 const struct bench_series *series, unsigned part)
+{
+	const struct bench_part *what = &bench_workloads_find(series->workload)->parts[part];
+
+	fprintf(out, "\n%s by %s, %s\n\n| %9s |", what->title, series->title, what->unit,
+		series->name);
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		fprintf(out, " %9s |", results->allocators->list[i].name);
+	fprintf(out, "\n|---|");
+	for (unsigned i = 0; i < results->allocators->count; i++)
+		fprintf(out, "---|");
+	fprintf(out, "\n");
+	for (unsigned i = 0; i < results->count; i++)
+		if (results->rows[i].series == series && results->rows[i].part == part)
+			print_point(out, results, &results->rows[i]);
+}
+
+void bench_report_series(FILE *out, const struct bench_results *results)
+{
+	for (unsigned i = 0; i < bench_series_count; i++) {
+		const struct bench_series *series = &bench_series[i];
+		unsigned parts = bench_workloads_parts(bench_workloads_find(series->workload));
+
+		for (unsigned part = 0; part < parts; part++)
+			print_series(out, results, series, part);
+	}
+	fprintf(out, "\n");
+	for (unsigned i = 0; i < results->count; i++)
+		print_notes(out, &results->rows[i]);
 }
 
 static void json_string(FILE *out, const char *text)
@@ -304,6 +346,9 @@ static void json_workload(FILE *out, const struct bench_row *row)
 
 	write_name(row, name, sizeof(name));
 	write_title(row, title, sizeof(title));
+	if (row->series)
+		fprintf(out, "\"series\":\"%s\",\"x_title\":\"%s\",\"x\":%u,", row->series->name,
+			row->series->title, row->x);
 	fprintf(out, "\"name\":\"%s\",\"title\":\"%s\",\"unit\":\"%s\"", name, title, part->unit);
 	fprintf(out, ",\"threads\":%u,\"sizes_bytes\":[%" PRIu32 ",%" PRIu32 "],\"objects\":%" PRIu32,
 		workload->threads, workload->min_bytes, workload->max_bytes, workload->objects);
@@ -319,7 +364,11 @@ static void json_row(FILE *out, const struct bench_results *results, const struc
 
 	fprintf(out, "{");
 	json_workload(out, row);
-	fprintf(out, ",\"skipped\":%s", row->skipped ? "true" : "false");
+	fprintf(out, ",\"skipped\":");
+	if (row->skipped)
+		json_string(out, row->skipped);
+	else
+		fprintf(out, "null");
 	if (row->skipped) {
 		fprintf(out, "}");
 		return;
@@ -391,7 +440,7 @@ static unsigned gate_row(const struct bench_results *results, const struct bench
 	if (part->gate_ratio <= 0 && part->gate_figure <= 0)
 		return 0;
 	if (row->skipped) {
-		fprintf(stderr, "gate: %s was not measured: it needs 2 CPUs\n", name);
+		fprintf(stderr, "gate: %s was not measured: it needs %s\n", name, row->skipped);
 		return 1;
 	}
 	if (part->gate_ratio > 0 && (row->best < 0 || row->ratio.median > part->gate_ratio)) {

@@ -18,51 +18,81 @@ static bool is_peer(const struct bench_allocator *allocator)
 	return allocator->kind == BENCH_PEER || allocator->kind == BENCH_PEER_HEAP;
 }
 
-static void start_children(struct bench_results *results, const struct bench_row *row,
-			   struct bench_process *children)
-{
-	for (unsigned i = 0; i < results->allocators->count; i++) {
-		struct bench_job job = { .allocator = &results->allocators->list[i],
-					 .workload = row->workload,
-					 .seed = results->options->seed + row->rounds };
+typedef double samples[BENCH_PARTS_MAX][BENCH_ALLOCATORS_MAX][BENCH_BURSTS_MAX];
 
-		if (!row->ran[i])
-			continue;
-		bench_process_start(&children[i], &job);
-		memcpy(results->files[i], children[i].file, sizeof(results->files[i]));
-	}
+static void start_child(struct bench_results *results, const struct bench_row *row, unsigned i,
+			struct bench_process *child)
+{
+	struct bench_job job = { .allocator = &results->allocators->list[i],
+				 .workload = row->workload,
+				 .seed = results->options->seed + row->rounds };
+
+	bench_process_start(child, &job);
+	memcpy(results->files[i], child->file, sizeof(results->files[i]));
+}
+
+static void run_burst(struct bench_process *child, unsigned i, unsigned burst, samples bursts)
+{
+	double figures[BENCH_PARTS_MAX];
+
+	bench_process_burst(child, figures);
+	for (unsigned part = 0; part < BENCH_PARTS_MAX; part++)
+		bursts[part][i][burst] = figures[part];
 }
 
 /* One generation of children; their bursts take turns, and who begins changes. */
-static void run_round(struct bench_results *results, struct bench_row *rows, unsigned parts)
+static void run_in_turn(struct bench_results *results, const struct bench_row *row, samples bursts)
 {
-	static double bursts[BENCH_PARTS_MAX][BENCH_ALLOCATORS_MAX][BENCH_BURSTS_MAX];
 	struct bench_process children[BENCH_ALLOCATORS_MAX];
-	unsigned count = results->allocators->count, burst_count = results->options->bursts;
-	unsigned round = rows->rounds;
-	double figures[BENCH_PARTS_MAX];
+	unsigned count = results->allocators->count;
 
-	start_children(results, rows, children);
-	for (unsigned burst = 0; burst < burst_count; burst++) {
+	for (unsigned i = 0; i < count; i++)
+		if (row->ran[i])
+			start_child(results, row, i, &children[i]);
+	for (unsigned burst = 0; burst < results->options->bursts; burst++) {
 		for (unsigned turn = 0; turn < count; turn++) {
-			unsigned i = (turn + burst + round) % count;
+			unsigned i = (turn + burst + row->rounds) % count;
 
-			if (!rows->ran[i])
-				continue;
-			bench_process_burst(&children[i], figures);
-			for (unsigned part = 0; part < parts; part++)
-				bursts[part][i][burst] = figures[part];
+			if (row->ran[i])
+				run_burst(&children[i], i, burst, bursts);
 		}
 	}
 	for (unsigned i = 0; i < count; i++)
-		if (rows->ran[i])
+		if (row->ran[i])
 			bench_process_stop(&children[i]);
+}
+
+static void run_one_by_one(struct bench_results *results, const struct bench_row *row, samples bursts)
+{
+	struct bench_process child;
+
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		if (!row->ran[i])
+			continue;
+		start_child(results, row, i, &child);
+		for (unsigned burst = 0; burst < results->options->bursts; burst++)
+			run_burst(&child, i, burst, bursts);
+		bench_process_stop(&child);
+	}
+}
+
+static void run_round(struct bench_results *results, struct bench_row *rows, unsigned parts)
+{
+	static samples bursts;
+	unsigned burst_count = results->options->bursts;
+
+	if (results->options->one_at_a_time)
+		run_one_by_one(results, rows, bursts);
+	else
+		run_in_turn(results, rows, bursts);
 	for (unsigned part = 0; part < parts; part++) {
-		for (unsigned i = 0; i < count; i++)
-			if (rows->ran[i])
-				rows[part].samples[i][round] =
+		struct bench_row *row = &rows[part];
+
+		for (unsigned i = 0; i < results->allocators->count; i++)
+			if (row->ran[i])
+				row->samples[i][row->rounds] =
 					bench_statistics_quartiles(bursts[part][i], burst_count).median;
-		rows[part].rounds++;
+		row->rounds++;
 	}
 }
 
@@ -182,9 +212,12 @@ void bench_rounds_run(struct bench_results *results, struct bench_row *rows, uns
 	const struct bench_workload *workload = rows->workload;
 
 	for (unsigned part = 0; part < parts; part++) {
-		for (unsigned i = 0; i < results->allocators->count; i++)
+		if (workload->threads > 1 && bench_team_cpus() < 2)
+			rows[part].skipped = "2 CPUs";
+		else if (rows->series && !bench_series_fits(workload))
+			rows[part].skipped = "more memory";
+		for (unsigned i = 0; !rows[part].skipped && i < results->allocators->count; i++)
 			rows[part].ran[i] = takes_part(&results->allocators->list[i], workload);
-		rows[part].skipped = workload->threads > 1 && bench_team_cpus() < 2;
 	}
 	if (rows->skipped)
 		return;

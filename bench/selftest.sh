@@ -142,6 +142,15 @@ finds_lost_memory() {
 			.figures[0].median > 10 and .figures[1].median < 2 and .verdict == "missed"' "$work/json"
 }
 
+grows() {
+	measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --growth=4 --rounds 1 --bursts 1 \
+		--max-spread 1000 --json "$work/json" &&
+		grep '^|         4 |' "$work/out" &&
+		jq -e '[.workloads[] | select(.skipped == null)] |
+			([.[] | select(.series == "chunks") | .x] | unique) == [1, 4] and
+			all(.[]; .figures[0].median > 0 and .x <= 4)' "$work/json"
+}
+
 check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
 check 'an unknown allocator is refused' refuses "'hoard'" --allocators glibc,hoard
 check 'a number that is none is refused' refuses '--rounds wants' --rounds 7x
@@ -166,6 +175,8 @@ check 'goals are judged' judges
 check 'peers of the distribution are told from others' tells_added_peers
 check 'builds of the library are compared' compares_builds
 check 'five rounds make no interval' no_interval_from_few_rounds
+check 'a gate has no use for growth' refuses 'no limits' --growth --gate
+check 'points of growth are measured' grows
 check 'the JSON holds all that was measured' json_is_complete
 echo "1..$count"
 exit $failed

@@ -88,16 +88,20 @@ uint64_t bench_team_resident_bytes(void)
 
 double bench_team_ns_per_cycle(void)
 {
+	static double ns_per_cycle;
 	uint64_t begin, hz = ts_arch_cycles_hz();
 	double from;
 
 	if (hz)
-		return 1e9 / (double)hz;
+		ns_per_cycle = 1e9 / (double)hz;
+	if (ns_per_cycle > 0)
+		return ns_per_cycle;
 	from = now_ns(CLOCK_MONOTONIC);
 	begin = ts_arch_cycles();
 	while (now_ns(CLOCK_MONOTONIC) - from < 1e7)
 		;
-	return (now_ns(CLOCK_MONOTONIC) - from) / (double)(ts_arch_cycles() - begin);
+	ns_per_cycle = (now_ns(CLOCK_MONOTONIC) - from) / (double)(ts_arch_cycles() - begin);
+	return ns_per_cycle;
 }
 
 static cpu_set_t team_allowed;
