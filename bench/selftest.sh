@@ -4,17 +4,19 @@
 # The benchmark notices what it must: strange arguments, libraries that do not answer, system calls,
 # exceeded limits and rounds that disagree. It measures a library with known faults, fake.c. Prints TAP.
 set -u
-: "${abs_top_builddir:?}"
+: "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
 if [ -n "${TEST_RUNNER-}" ]; then
 	echo '1..0 # SKIP times under an emulator or a checker say nothing'
 	exit 0
 fi
 bench=$abs_top_builddir/tslab-bench
 fake=$abs_top_builddir/.libs/libbenchfake.so
-command -v jq >/dev/null || {
-	echo 'Bail out! jq is missing'
-	exit 1
-}
+for tool in jq gnuplot; do
+	command -v "$tool" >/dev/null || {
+		echo "Bail out! $tool is missing"
+		exit 1
+	}
+done
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 count=0
@@ -151,6 +153,21 @@ grows() {
 			all(.[]; .figures[0].median > 0 and .x <= 4)' "$work/json"
 }
 
+# A bar for each row with a ratio, a curve for each allocator; nothing is drawn from something else.
+draws() {
+	measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 --rounds 3 \
+		--workloads ws256,request100 --max-spread 1000 --json "$work/table.json" &&
+		measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --growth=4 --rounds 1 --bursts 1 \
+			--max-spread 1000 --json "$work/growth.json" &&
+		measure 0 "$abs_top_srcdir/bench/plot" "$work/table.json" "$work/pictures" &&
+		measure 0 "$abs_top_srcdir/bench/plot" "$work/growth.json" "$work/pictures" &&
+		grep -q 'WS256, 16-504 B' "$work/pictures/ratios.svg" &&
+		grep -q 'tslab' "$work/pictures/request100.svg" &&
+		grep -q 'tslab discard-64' "$work/pictures/chunks.svg" &&
+		echo '{"program": "another"}' >"$work/json" &&
+		measure 2 "$abs_top_srcdir/bench/plot" "$work/json" "$work/pictures"
+}
+
 check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
 check 'an unknown allocator is refused' refuses "'hoard'" --allocators glibc,hoard
 check 'a number that is none is refused' refuses '--rounds wants' --rounds 7x
@@ -177,6 +194,7 @@ check 'builds of the library are compared' compares_builds
 check 'five rounds make no interval' no_interval_from_few_rounds
 check 'a gate has no use for growth' refuses 'no limits' --growth --gate
 check 'points of growth are measured' grows
+check 'pictures are drawn' draws
 check 'the JSON holds all that was measured' json_is_complete
 echo "1..$count"
 exit $failed
