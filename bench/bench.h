@@ -114,6 +114,7 @@ struct bench_workload {
 	const char *title;
 	enum bench_who who;
 	unsigned threads;
+	unsigned cpus;    /* needed; 0 = 2 for several threads */
 	bool each_thread; /* @operations are those of each thread; a figure is a CPU's time for one */
 	bool memory;      /* the figure is of memory, of which the floor has none */
 	bool counts_system_calls;
@@ -323,7 +324,7 @@ struct bench_row {
 	const struct bench_series *series; /* of which this is a point; NULL = a row of the table */
 	unsigned x;
 	unsigned rounds;
-	const char *skipped; /* what the workload needs and this machine lacks */
+	char skipped[32]; /* what the workload needs and this machine lacks; "" = nothing */
 	bool ran[BENCH_ALLOCATORS_MAX];
 	double samples[BENCH_ALLOCATORS_MAX][BENCH_ROUNDS_MAX];
 	struct bench_quartiles figure[BENCH_ALLOCATORS_MAX];

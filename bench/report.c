@@ -133,7 +133,7 @@ static void print_row(FILE *out, const struct bench_results *results, const stru
 
 	write_title(row, title, sizeof(title));
 	fprintf(out, "| %-46s | %-10s |", title, part->unit);
-	if (row->skipped) {
+	if (*row->skipped) {
 		fprintf(out, " needs %s |\n", row->skipped);
 		return;
 	}
@@ -213,7 +213,7 @@ static void print_point(FILE *out, const struct bench_results *results, const st
 	fprintf(out, "| %9u |", row->x);
 	for (unsigned i = 0; i < results->allocators->count; i++)
 		print_cell(out, row, i);
-	fprintf(out, "%s%s\n", row->skipped ? " needs " : "", row->skipped ? row->skipped : "");
+	fprintf(out, "%s%s\n", *row->skipped ? " needs " : "", row->skipped);
 }
 
 static void print_series(FILE *out, const struct bench_results *results,
@@ -365,11 +365,11 @@ static void json_row(FILE *out, const struct bench_results *results, const struc
 	fprintf(out, "{");
 	json_workload(out, row);
 	fprintf(out, ",\"skipped\":");
-	if (row->skipped)
+	if (*row->skipped)
 		json_string(out, row->skipped);
 	else
 		fprintf(out, "null");
-	if (row->skipped) {
+	if (*row->skipped) {
 		fprintf(out, "}");
 		return;
 	}
@@ -439,7 +439,7 @@ static unsigned gate_row(const struct bench_results *results, const struct bench
 	write_name(row, name, sizeof(name));
 	if (part->gate_ratio <= 0 && part->gate_figure <= 0)
 		return 0;
-	if (row->skipped) {
+	if (*row->skipped) {
 		fprintf(stderr, "gate: %s was not measured: it needs %s\n", name, row->skipped);
 		return 1;
 	}

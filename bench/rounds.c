@@ -206,20 +206,28 @@ static void count_system_calls(const struct bench_results *results, struct bench
 	row->has_system_calls = true;
 }
 
+static void note_needs(struct bench_row *row)
+{
+	const struct bench_workload *workload = row->workload;
+	unsigned cpus = workload->cpus ? workload->cpus : workload->threads > 1 ? 2 : 1;
+
+	if (bench_team_cpus() < cpus)
+		snprintf(row->skipped, sizeof(row->skipped), "hardware: %u CPUs", cpus);
+	else if (row->series && !bench_series_fits(workload))
+		snprintf(row->skipped, sizeof(row->skipped), "hardware: more memory");
+}
+
 void bench_rounds_run(struct bench_results *results, struct bench_row *rows, unsigned parts)
 {
 	const struct bench_options *options = results->options;
 	const struct bench_workload *workload = rows->workload;
 
 	for (unsigned part = 0; part < parts; part++) {
-		if (workload->threads > 1 && bench_team_cpus() < 2)
-			rows[part].skipped = "2 CPUs";
-		else if (rows->series && !bench_series_fits(workload))
-			rows[part].skipped = "more memory";
-		for (unsigned i = 0; !rows[part].skipped && i < results->allocators->count; i++)
+		note_needs(&rows[part]);
+		for (unsigned i = 0; !*rows[part].skipped && i < results->allocators->count; i++)
 			rows[part].ran[i] = takes_part(&results->allocators->list[i], workload);
 	}
-	if (rows->skipped)
+	if (*rows->skipped)
 		return;
 	while (rows->rounds < options->rounds)
 		run_round(results, rows, parts);

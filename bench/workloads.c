@@ -5,15 +5,16 @@
 #include "bench.h"
 
 /* The same table of live objects, of one size range, in so many threads. */
-#define REPLACE(name_, title_, objects_, max_, operations_, threads_, landing_, gate_)              \
-	{                                                                                           \
-		.name = name_, .title = title_, .threads = threads_, .each_thread = true,           \
-		.min_bytes = 16, .max_bytes = max_, .objects = objects_, .operations = operations_, \
-		.parts = { { .unit = "ns/pair",                                                     \
-			     .goal_ratio = 1.0,                                                     \
-			     .landing_ratio = landing_,                                             \
-			     .gate_ratio = gate_ } },                                               \
-		.prepare = bench_replace_prepare, .burst = bench_replace_burst                      \
+#define REPLACE(name_, title_, objects_, max_, operations_, threads_, cpus_, landing_, gate_)      \
+	{                                                                                          \
+		.name = name_, .title = title_, .threads = threads_, .cpus = cpus_,                \
+		.each_thread = true, .min_bytes = 16, .max_bytes = max_, .objects = objects_,      \
+		.operations = operations_,                                                         \
+		.parts = { { .unit = "ns/pair",                                                    \
+			     .goal_ratio = 1.0,                                                    \
+			     .landing_ratio = landing_,                                            \
+			     .gate_ratio = gate_ } },                                              \
+		.prepare = bench_replace_prepare, .burst = bench_replace_burst                     \
 	}
 
 #define REQUEST(name_, title_, objects_, operations_, goal_, landing_, gate_, burst_)              \
@@ -71,12 +72,12 @@ const struct bench_workload bench_workloads[] = {
 	  .operations = 2000000,
 	  .parts = { { .unit = "ns/pair", .goal_ratio = 1.0, .landing_ratio = 1.2, .gate_ratio = 1.3 } },
 	  .burst = bench_pair_burst },
-	REPLACE("ws256", "WS256, 16-504 B", 256, 504, 1000000, 1, 1.2, 1.3),
-	REPLACE("ws256-1024", "WS256, 16-1024 B", 256, 1024, 1000000, 1, 1.2, 0),
-	REPLACE("ws8192", "WS8192, 16-504 B", 8192, 504, 1000000, 1, 1.2, 1.3),
-	REPLACE("ws8192-1024", "WS8192, 16-1024 B", 8192, 1024, 1000000, 1, 1.2, 0),
-	REPLACE("ws100k", "WS100k, 16-504 B", 100000, 504, 500000, 1, 1.2, 0),
-	REPLACE("ws100k-1024", "WS100k, 16-1024 B", 100000, 1024, 500000, 1, 1.2, 0),
+	REPLACE("ws256", "WS256, 16-504 B", 256, 504, 1000000, 1, 1, 1.2, 1.3),
+	REPLACE("ws256-1024", "WS256, 16-1024 B", 256, 1024, 1000000, 1, 1, 1.2, 0),
+	REPLACE("ws8192", "WS8192, 16-504 B", 8192, 504, 1000000, 1, 1, 1.2, 1.3),
+	REPLACE("ws8192-1024", "WS8192, 16-1024 B", 8192, 1024, 1000000, 1, 1, 1.2, 0),
+	REPLACE("ws100k", "WS100k, 16-504 B", 100000, 504, 500000, 1, 1, 1.2, 0),
+	REPLACE("ws100k-1024", "WS100k, 16-1024 B", 100000, 1024, 500000, 1, 1, 1.2, 0),
 	REQUEST("request10", "request of 10, discard", 10, 50000, 0.65, 0.9, 0, bench_discard_burst),
 	REQUEST("request100", "request of 100, discard", 100, 15000, 0.5, 0.55, 0.6,
 		bench_discard_burst),
@@ -129,8 +130,10 @@ const struct bench_workload bench_workloads[] = {
 	  .parts = { { .unit = "ns/pair", .goal_ratio = 1.0, .landing_ratio = 1.8 } },
 	  .prepare = bench_larson_prepare,
 	  .burst = bench_larson_burst },
-	REPLACE("ws8192-2t", "WS8192 in each of 2 threads", 8192, 504, 1000000, 2, 1.15, 0),
-	REPLACE("ws8192-16t", "WS8192 in each of 16 threads", 8192, 504, 100000, 16, 1.15, 0),
+	REPLACE("ws8192-2t", "WS8192 in each of 2 threads", 8192, 504, 1000000, 2, 2, 1.15, 0),
+	REPLACE("ws8192-16t", "WS8192 in each of 16 threads", 8192, 504, 100000, 16, 2, 1.15, 0),
+	REPLACE("ws8192-16c", "WS8192 in each of 16 threads, a CPU for each", 8192, 504, 1000000,
+		16, 16, 1.15, 0),
 	{ .name = "epoch",
 	  .title = "warm epoch: open, enter, exit, close",
 	  .who = BENCH_TSLAB_ONLY,
