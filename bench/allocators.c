@@ -22,6 +22,12 @@ static void *floor_reallocate(void *object, size_t bytes)
 	return object;
 }
 
+static size_t floor_usable_bytes(const void *object)
+{
+	(void)object;
+	return sizeof(floor_buffer);
+}
+
 static void floor_release(void *object)
 {
 	(void)object;
@@ -171,6 +177,7 @@ static void load_tslab(const struct bench_allocator *allocator, void *library,
 	calls->allocate = must_find(library, allocator, "tslab_malloc");
 	calls->reallocate = must_find(library, allocator, "tslab_realloc");
 	calls->release = must_find(library, allocator, "tslab_free");
+	calls->usable_bytes = must_find(library, allocator, "tslab_usable_size");
 	calls->epoch_allocate = must_find(library, allocator, "tslab_alloc");
 	calls->heap_create = must_find(library, allocator, "tslab_heap_create");
 	calls->epoch_open = must_find(library, allocator, "tslab_epoch_open");
@@ -221,6 +228,7 @@ void bench_allocators_load(const struct bench_allocator *allocator, struct bench
 		calls->allocate = floor_allocate;
 		calls->reallocate = floor_reallocate;
 		calls->release = floor_release;
+		calls->usable_bytes = floor_usable_bytes;
 		snprintf(file, file_bytes, "-");
 		return;
 	}
@@ -233,6 +241,7 @@ void bench_allocators_load(const struct bench_allocator *allocator, struct bench
 		calls->allocate = must_find(library, allocator, "malloc");
 		calls->reallocate = must_find(library, allocator, "realloc");
 		calls->release = must_find(library, allocator, "free");
+		calls->usable_bytes = must_find(library, allocator, "malloc_usable_size");
 	}
 	if (allocator->kind == BENCH_PEER_HEAP)
 		load_peer_heap(allocator, library, calls);

@@ -49,6 +49,7 @@ struct bench_calls {
 	void *(*allocate)(size_t bytes);
 	void *(*reallocate)(void *object, size_t bytes);
 	void (*release)(void *object);
+	size_t (*usable_bytes)(const void *object);
 	/* BENCH_TSLAB only */
 	void *(*epoch_allocate)(tslab_epoch_t epoch, size_t bytes);
 	tslab_heap *(*heap_create)(const struct tslab_heap_options *options);
@@ -138,6 +139,7 @@ unsigned bench_workloads_parts(const struct bench_workload *workload);
 void bench_pair_burst(struct bench_worker *worker);
 void bench_replace_prepare(struct bench_worker *worker);
 void bench_replace_burst(struct bench_worker *worker);
+void bench_lookup_burst(struct bench_worker *worker);
 void bench_resident_prepare(struct bench_worker *worker);
 void bench_resident_burst(struct bench_worker *worker);
 void bench_resident_figures(struct bench_run *run, double *figures);

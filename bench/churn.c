@@ -63,6 +63,21 @@ void bench_replace_burst(struct bench_worker *worker)
 	worker->random = random;
 }
 
+/* What an allocator must know to free an object, without the rest: whose it is and of which size. */
+void bench_lookup_burst(struct bench_worker *worker)
+{
+	const struct bench_workload *workload = worker->run->workload;
+	size_t (*usable_bytes)(const void *) = worker->run->calls.usable_bytes;
+	uint32_t objects = workload->objects;
+	uint64_t random = worker->random, sum = 0;
+	void **table = worker->objects;
+
+	for (uint64_t n = 0; n < workload->operations; n++)
+		sum += usable_bytes(table[bench_scale((uint32_t)bench_random(&random), objects)]);
+	worker->random = random;
+	worker->sink = sum;
+}
+
 /* Replaces one object; the new one is written as a whole, so that each live byte is resident. */
 static void replace_written(struct bench_worker *worker, uint64_t *sizes)
 {

@@ -5,6 +5,7 @@
  * FAKE_UNSTEADY is set, only in every other round, or, if FAKE_SLOW is set, only under that name, or, if
  * FAKE_EVERY is set, only in one call of so many.
  */
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,11 @@ void *tslab_malloc(size_t bytes)
 	for (volatile unsigned turn = 0; waste && turn < fake_spin; turn++)
 		;
 	return malloc(bytes);
+}
+
+size_t tslab_usable_size(const void *object)
+{
+	return malloc_usable_size((void *)object);
 }
 
 void *tslab_realloc(void *object, size_t bytes)
