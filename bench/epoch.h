@@ -14,6 +14,20 @@ static inline void bench_must(int result, const char *call)
 		bench_die("%s: %s", call, strerror(-result));
 }
 
+/* Lifetimes in a heap that retains so much memory for a thread; nothing to do for a peer. */
+static inline void bench_heap_prepare(struct bench_worker *worker, uint64_t retain_bytes)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+
+	options.name = "bench";
+	options.retain_bytes = retain_bytes;
+	if (worker->run->allocator->kind != BENCH_TSLAB)
+		return;
+	worker->heap = worker->run->calls.heap_create(&options);
+	if (!worker->heap)
+		bench_die("tslab_heap_create failed");
+}
+
 static inline tslab_epoch_t bench_epoch_begin(struct bench_worker *worker)
 {
 	const struct bench_calls *calls = &worker->run->calls;

@@ -65,6 +65,8 @@ static uint64_t time_readings(unsigned count)
 
 void bench_many_prepare(struct bench_worker *worker)
 {
+	/* A chunk of 64 KiB an epoch, kept from one to the next. */
+	bench_heap_prepare(worker, (uint64_t)MANY_EPOCHS * 2 * 65536);
 	worker->run->calls.release(worker->run->calls.allocate(many_sizes[0]));
 	worker->run->base_resident_bytes = bench_team_resident_bytes();
 }

@@ -30,16 +30,8 @@ void bench_lifetime_prepare(struct bench_worker *worker)
  */
 void bench_frame_prepare(struct bench_worker *worker)
 {
-	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
-
 	bench_lifetime_prepare(worker);
-	options.name = "frames";
-	options.retain_bytes = (uint64_t)64 << 20;
-	if (worker->run->allocator->kind != BENCH_TSLAB)
-		return;
-	worker->heap = worker->run->calls.heap_create(&options);
-	if (!worker->heap)
-		bench_die("tslab_heap_create failed");
+	bench_heap_prepare(worker, (uint64_t)64 << 20);
 }
 
 static inline void fill(struct bench_worker *worker, void **table, uint32_t objects)
