@@ -63,8 +63,8 @@ static void tally_unit(uint32_t unit, const struct ts_bin *bin, unsigned c, stru
 			uint64_t t = (node << 6) + (uint64_t)__builtin_ctzll(starts);
 			bool set = ts_a64_load_rlx(&ts_range.nodes[node].local) >> (t & 63) & 1;
 
-			tally->live += !set && !ts_bin_uncarved(bin, ts_range_address(t));
-			tally->free += set;
+			tally->live += !set && ts_slab_handed_out(bin, t);
+			tally->free += set || ts_slab_waits(first);
 		}
 	}
 }

@@ -244,8 +244,7 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 	uint64_t local = ts_a64_load_rlx(&node->local);
 
 	/* ORD-9 relaxed: own writes are seen by coherence; a bit set by somebody else is a second free. */
-	if (((local | ts_a64_load_rlx(&node->remote)) & bit) ||
-	    ts_bin_uncarved(bin, ts_range_address(t)))
+	if (((local | ts_a64_load_rlx(&node->remote)) & bit) || !ts_slab_handed_out(bin, t))
 		return ts_lane_refuse(lane, t);
 	ts_a64_store_rlx(&node->local, local | bit);
 	if (bin == &lane->large) {

@@ -271,14 +271,6 @@ static inline uint64_t ts_lane_bytes(const struct ts_lane *lane)
 /* Count and report why slot t cannot be freed. Always false. */
 bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
 
-/* Holder: is this one of the slots that were never handed out? */
-static inline bool ts_bin_uncarved(const struct ts_bin *bin, const void *p)
-{
-	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
-
-	return (uintptr_t)p - bump < ts_a64_load_rlx(&bin->end) - bump;
-}
-
 /* Holder, stack mode: slots of the reserve. */
 static inline uint64_t ts_bin_reserve_slots(const struct ts_bin *bin)
 {

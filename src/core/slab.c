@@ -91,9 +91,9 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned units)
 
 static void set_next(uint32_t slab, uint32_t next)
 {
-	uint32_t carving = ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_CARVING;
+	uint32_t flags = ts_a32_load_rlx(&ts_range.chain[slab]) & ~TS_CHAIN_NEXT;
 
-	ts_a32_store_rlx(&ts_range.chain[slab], carving | next);
+	ts_a32_store_rlx(&ts_range.chain[slab], flags | next);
 }
 
 /* Nothing of the slab can be freed. The order: header first, for a turner (ORD-8) and for recovery. */
@@ -159,26 +159,47 @@ static void note_simple(struct ts_lane *lane, unsigned c)
 	set_simple(lane, simple ? lane->simple | bit : lane->simple & ~bit);
 }
 
+static void clear_flags(uint32_t slab)
+{
+	ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab));
+}
+
+static void set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
+{
+	uint64_t mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
+
+	ts_a64_store_rlx(&bin->bump, start | mode);
+	/* ORD-24 release, and for what says that the slab is carved: the copy that a fork makes has them in
+	 * this order. */
+	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+}
+
 /*
- * [bump, end) before the bits: what looks live and was never handed out is always inside it. In between
- * the two may be of different slabs, which whoever looks from outside takes for "none" (see slab.h).
+ * [bump, end) before the bits, or before the mark of a slab that has them: what looks live and was never
+ * handed out is always inside it, or in a slab that waits. In between the two words may be of different
+ * slabs, which whoever looks from outside takes for "none" (see slab.h).
  */
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 {
 	struct ts_bin *bin = &lane->bin[c];
-	uint64_t mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
-	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
+	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
+	bool has_bits = in_stack_mode(bin) || ts_slab_waits(slab);
 
 	if (lane->slab[c])
-		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]], ts_slab_next(lane->slab[c]));
+		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]],
+				 ts_a32_load_rlx(&ts_range.chain[lane->slab[c]]) & ~TS_CHAIN_CARVING);
 	lane->slab[c] = slab;
-	ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_CARVING);
-	ts_a64_store_rlx(&bin->bump, start | mode);
-	/* ORD-24 release, and for each local word: the copy that a fork makes has them in this order. */
-	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
-	for (unsigned n = 0; !mode && n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
-		ts_a64_store_rel(&ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES + n].local, /* ORD-24 */
-				 ts_sizeclass_template[c][n]);
+	if (has_bits) {
+		set_bounds(bin, c, slab);
+		ts_a32_store_rel(&ts_range.chain[slab],
+				 ts_slab_next(slab) | TS_CHAIN_CARVING); /* ORD-24 */
+	} else {
+		ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_CARVING);
+		set_bounds(bin, c, slab);
+		for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
+			ts_a64_store_rel(&nodes[n].local, ts_sizeclass_template[c][n]); /* ORD-24 */
+	}
 	note_simple(lane, c);
 }
 
@@ -201,6 +222,25 @@ static void retire_uncarved(struct ts_bin *bin, unsigned c, uint32_t slab)
 	}
 }
 
+static void kill_slab(unsigned c, uint32_t slab)
+{
+	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
+
+	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
+		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
+}
+
+/* Slabs that wait behind the one being carved get the bits of fresh ones. */
+static void kill_waiting(struct ts_lane *lane, unsigned c)
+{
+	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_slab_next(slab));) {
+		if (!ts_slab_waits(slab))
+			continue;
+		kill_slab(c, slab);
+		clear_flags(slab);
+	}
+}
+
 static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 {
 	unsigned c = ts_lane_class(lane, bin);
@@ -208,6 +248,7 @@ static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 
 	if (bump != ts_a64_load_rlx(&bin->end))
 		retire_uncarved(bin, c, lane->slab[c]);
+	kill_waiting(lane, c);
 	ts_a64_store_rlx(&bin->bump, bump | TS_BIN_RESERVE);
 	note_simple(lane, c);
 }
@@ -242,21 +283,27 @@ bool ts_slab_refill(struct ts_lane *lane, unsigned c)
 	return true;
 }
 
-static void kill_slab(unsigned c, uint32_t slab)
+/* Nothing was freed one by one: the slabs that were carved wait again, with the bits that they have. */
+static void rewind_bump(struct ts_lane *lane, unsigned c)
 {
-	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
+	uint32_t first = lane->first_slab[c];
+	uint32_t slab = first;
 
-	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
-		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
+	for (;; slab = ts_slab_next(slab)) {
+		ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_WAITING);
+		if (slab == lane->slab[c])
+			break;
+	}
+	lane->slab[c] = 0;
+	ts_slab_carve(lane, c, first);
 }
 
-/* Several slabs, or slots were freed one by one: bits and stack begin anew. */
-static void rewind_class(struct ts_lane *lane, unsigned c)
+/* Slots were freed one by one: bits and stack begin anew. */
+static void rewind_stack(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	uint32_t first = lane->first_slab[c];
 
-	ts_count_all_freed(&lane->stat->cls[c]);
 	ts_stack_clear(lane, bin, c);
 	for (uint32_t slab = first; slab != lane->slab[c];) {
 		slab = ts_slab_next(slab);
@@ -274,8 +321,13 @@ void ts_slab_rewind_others(struct ts_lane *lane)
 		unsigned c = (unsigned)__builtin_ctzll(rest);
 
 		/* All freed one by one, or unused: stack and bits are right as they are. */
-		if (ts_lane_class_live(lane, c) || lane->unlisted)
-			rewind_class(lane, c);
+		if (!ts_lane_class_live(lane, c) && !lane->unlisted)
+			continue;
+		ts_count_all_freed(&lane->stat->cls[c]);
+		if (in_stack_mode(&lane->bin[c]) || lane->unlisted)
+			rewind_stack(lane, c);
+		else
+			rewind_bump(lane, c);
 	}
 	lane->unlisted = false;
 }
@@ -288,6 +340,7 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 
 		ts_stack_clear(lane, bin, c);
 		retire_uncarved(bin, c, lane->slab[c]);
+		kill_waiting(lane, c);
 		ts_a64_store_rlx(&bin->bump, 0);
 		ts_a64_store_rlx(&bin->end, 0);
 		lane->first_slab[c] = lane->slab[c] = 0;
@@ -319,7 +372,7 @@ bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
 	uint64_t bump, end;
 
 	if (!(ts_a32_load_rlx(&ts_range.chain[first]) & TS_CHAIN_CARVING))
-		return true;
+		return !ts_slab_waits(first);
 	return !uncarved_slots(bin, &bump, &end) || address < bump || address >= end;
 }
 
@@ -328,6 +381,8 @@ uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node)
 	uint64_t start = (uintptr_t)ts_range_address(node << 6);
 	uint64_t bump, end;
 
+	if (ts_slab_waits(ts_slab_first_unit((uint32_t)(node / TS_UNIT_NODES))))
+		return 0;
 	if (!uncarved_slots(bin, &bump, &end) || start >= end || start + 1024 <= bump)
 		return UINT64_MAX;
 	return start >= bump ? 0 : ((uint64_t)1 << ((bump - start) >> TS_GRANULE_SHIFT)) - 1;
@@ -426,11 +481,14 @@ static bool all_free(uint32_t chunk)
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)chunk * TS_CHUNK_NODES];
 	unsigned used = ts_range.chunks[chunk].units_used;
 
-	for (unsigned n = 0; n < used * TS_UNIT_NODES; n++)
-		if (~ts_a64_load_rlx(&nodes[n].local) ||
-		    (ts_a64_load_rlx(&nodes[n].remote) &&
-		     unit_bin(chunk * TS_CHUNK_UNITS + n / TS_UNIT_NODES)))
+	for (unsigned n = 0; n < used * TS_UNIT_NODES; n++) {
+		uint32_t unit = chunk * TS_CHUNK_UNITS + n / TS_UNIT_NODES;
+
+		if (ts_a64_load_rlx(&nodes[n].remote) && unit_bin(unit))
 			return false;
+		if (~ts_a64_load_rlx(&nodes[n].local) && !ts_slab_waits(ts_slab_first_unit(unit)))
+			return false;
+	}
 	return used > 0;
 }
 
@@ -441,6 +499,8 @@ static uint32_t mark_empty_chunks(struct ts_lane *lane)
 	for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next) {
 		ts_range.chunks[chunk].empty = all_free(chunk);
 		marked += ts_range.chunks[chunk].empty;
+		if (ts_range.chunks[chunk].empty)
+			ts_slab_kill_slots(chunk); /* of slabs that wait */
 	}
 	return marked;
 }

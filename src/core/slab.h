@@ -7,15 +7,22 @@
 
 /*
  * An entry of chain[]: of a slab's first unit the next slab of the class and lane, and whether the slab is
- * being carved; of its other units the distance to the first.
+ * being carved, or waits for it again after a discard: then nothing of it is handed out, although its bits
+ * are still those of a slab that is carved. Of its other units the distance to the first.
  */
 #define TS_CHAIN_INSIDE 0x80000000u
 #define TS_CHAIN_CARVING 0x40000000u
-#define TS_CHAIN_NEXT 0x3fffffffu
+#define TS_CHAIN_WAITING 0x20000000u
+#define TS_CHAIN_NEXT 0x1fffffffu
 
 static inline uint32_t ts_slab_next(uint32_t slab)
 {
 	return ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_NEXT;
+}
+
+static inline bool ts_slab_waits(uint32_t slab)
+{
+	return ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_WAITING;
 }
 
 /* First unit of the slab that unit lies in. */
