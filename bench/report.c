@@ -208,11 +208,21 @@ void bench_report_text(FILE *out, const struct bench_results *results)
 		print_comparisons(out, results, &results->rows[i]);
 }
 
+/* Did an allocator take part in a series? */
+static bool ran_in(const struct bench_results *results, const struct bench_series *series, unsigned i)
+{
+	for (unsigned row = 0; row < results->count; row++)
+		if (results->rows[row].series == series && results->rows[row].ran[i])
+			return true;
+	return false;
+}
+
 static void print_point(FILE *out, const struct bench_results *results, const struct bench_row *row)
 {
 	fprintf(out, "| %9u |", row->x);
 	for (unsigned i = 0; i < results->allocators->count; i++)
-		print_cell(out, row, i);
+		if (ran_in(results, row->series, i))
+			print_cell(out, row, i);
 	fprintf(out, "%s%s\n", *row->skipped ? " needs " : "", row->skipped);
 }
 
@@ -220,13 +230,18 @@ static void print_series(FILE *out, const struct bench_results *results,
 			 const struct bench_series *series, unsigned part)
 {
 	const struct bench_part *what = &bench_workloads_find(series->workload)->parts[part];
+	unsigned columns = 0;
 
 	fprintf(out, "\n%s by %s, %s\n\n| %9s |", what->title, series->title, what->unit,
 		series->name);
-	for (unsigned i = 0; i < results->allocators->count; i++)
+	for (unsigned i = 0; i < results->allocators->count; i++) {
+		if (!ran_in(results, series, i))
+			continue;
 		fprintf(out, " %9s |", results->allocators->list[i].name);
+		columns++;
+	}
 	fprintf(out, "\n|---|");
-	for (unsigned i = 0; i < results->allocators->count; i++)
+	while (columns-- > 0)
 		fprintf(out, "---|");
 	fprintf(out, "\n");
 	for (unsigned i = 0; i < results->count; i++)
