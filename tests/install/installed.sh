@@ -49,6 +49,18 @@ build() { # build OUTPUT PKG-CONFIG-OPTION COMPILER-FLAG...
 		$("$PKG_CONFIG" --cflags tslab) $("$PKG_CONFIG" $static --libs tslab)
 }
 
+# shellcheck disable=SC2046,SC2086 # command lines; an emulator is told what to preload
+preloaded() {
+	echo '#include <tslab/malloc.h>
+int main(void) { return !tslab_malloc_fallbacks || tslab_malloc_fallbacks(); }' >"$work/preloaded.c"
+	$CC -std=c99 -o "$work/preloaded" "$work/preloaded.c" $("$PKG_CONFIG" --cflags tslab) || return 1
+	if [ -n "$TEST_RUNNER" ]; then
+		QEMU_SET_ENV=LD_PRELOAD=$1 $TEST_RUNNER "$work/preloaded"
+	else
+		LD_PRELOAD=$1 "$work/preloaded"
+	fi
+}
+
 header_alone() { # header_alone PACKAGE HEADER STANDARD: compiles as the only include
 	echo "#include <$2>" >"$work/header.c"
 	# shellcheck disable=SC2046
@@ -62,8 +74,11 @@ check 'and runs' says_version "$work/shared"
 check 'a program builds fully static' build static --static -static
 check 'and runs' says_version "$work/static"
 check 'and has the stats segment that nothing in it calls' has_observer
+# A sanitizer has a malloc of its own.
+shim=$("$PKG_CONFIG" --variable=libdir tslab)/libtslab-malloc.so
+[ ! -e "$shim" ] || check 'the malloc to preload serves a program' preloaded "$shim"
 include_dir=$("$PKG_CONFIG" --variable=includedir tslab)
-for name in tslab.h stats.h; do
+for name in tslab.h stats.h malloc.h; do
 	check "<tslab/$name> stands alone in strict C99" header_alone tslab "tslab/$name" c99
 done
 # The compatibility layer is inline code that reads clocks, so it needs POSIX.

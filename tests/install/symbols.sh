@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The shared library exports exactly what the public headers declare with TSLAB_API, all under one version
-# node, and the static library defines no name outside tslab_* and ts_*. Prints TAP.
+# node, and the static library defines no name outside tslab_* and ts_*. The malloc to preload exports what its
+# list says, under no version. Prints TAP.
 set -u
 : "${NM:=nm}" "${abs_top_srcdir:?}" "${abs_top_builddir:?}" # NM is a command line
 library=$abs_top_builddir/.libs/libtslab.so
+shim=$abs_top_builddir/.libs/libtslab-malloc.so
 archive=$abs_top_builddir/.libs/libtslab.a
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
@@ -31,7 +33,12 @@ report() { # report NUMBER NAME: passes if the file `difference` is empty
 	fi
 }
 
-echo 1..4
+# Not built with a sanitizer, nor without shared libraries.
+if [ -e "$shim" ]; then
+	echo 1..6
+else
+	echo 1..4
+fi
 declared "$abs_top_srcdir"/include/tslab/*.h >"$work/declared"
 exported >"$work/exported"
 
@@ -57,3 +64,14 @@ report 3 'the shared library needs nothing but the C library'
 $NM -g --defined-only "$archive" 2>/dev/null | awk 'NF == 3 { print $3 }' |
 	grep -Ev '^(tslab_|ts_|__(a|t|ub)san_|__odr_asan)' >"$work/difference"
 report 4 'the static library keeps to its names'
+[ -e "$shim" ] || exit 0
+
+awk '/^global:/ { on = 1; next } /^local:/ { on = 0 } on { sub(/;.*/, ""); sub(/^[ \t]*/, ""); print }' \
+	"$abs_top_srcdir/src/shim/exports.map" | sort >"$work/listed"
+[ -s "$work/listed" ] || echo nothing >>"$work/listed"
+$NM -D --defined-only "$shim" | awk '{ print $3 }' | sort | diff "$work/listed" - >"$work/difference"
+report 5 'the malloc to preload exports what its list says, without a version'
+
+readelf -d "$shim" | grep -E 'TEXTREL|\(NEEDED\)' | grep -Ev '\[(libc\.so\.|ld-linux)' >"$work/difference"
+readelf -d "$shim" | grep -q 'FLAGS_1.*NOW.*NODELETE' || echo 'not bound at once, or unloadable' >>"$work/difference"
+report 6 'it needs nothing but the C library, binds at once and stays'
