@@ -60,22 +60,21 @@ static bool is_free(uint64_t chunk)
 	return free_map[chunk / 64] >> (chunk % 64) & 1;
 }
 
-static void map_set(uint64_t *map, uint64_t start, uint64_t chunks, bool value)
+/* Sets or clears a run of bits, a word at a time. Returns how many of them were 1. */
+static uint64_t map_set(uint64_t *map, uint64_t start, uint64_t chunks, bool value)
 {
-	for (uint64_t i = start; i < start + chunks; i++) {
-		uint64_t bit = (uint64_t)1 << (i % 64);
+	uint64_t end = start + chunks;
+	uint64_t ones = 0;
 
-		map[i / 64] = value ? map[i / 64] | bit : map[i / 64] & ~bit;
+	for (uint64_t at = start; at < end; at = (at / 64 + 1) * 64) {
+		uint64_t low = end - at < 64 ? ((uint64_t)1 << (end - at)) - 1 : UINT64_MAX;
+		uint64_t mask = low << (at % 64);
+		uint64_t *word = &map[at / 64];
+
+		ones += (unsigned)__builtin_popcountll(*word & mask);
+		*word = value ? *word | mask : *word & ~mask;
 	}
-}
-
-static uint64_t count_dirty(uint64_t start, uint64_t chunks)
-{
-	uint64_t n = 0;
-
-	for (uint64_t i = start; i < start + chunks; i++)
-		n += dirty_map[i / 64] >> (i % 64) & 1;
-	return n;
+	return ones;
 }
 
 void ts_chunk_show(void)
@@ -86,15 +85,14 @@ void ts_chunk_show(void)
 /* Free chunks go out of the pool. */
 static void remove_free(uint64_t start, uint64_t chunks)
 {
-	uint64_t dirty = dirty_count ? count_dirty(start, chunks) : 0;
+	uint64_t dirty = dirty_count ? map_set(dirty_map, start, chunks, false) : 0;
 
 	map_set(free_map, start, chunks, false);
 	free_count -= chunks;
-	while (first_free < frontier && !is_free(first_free))
-		first_free++;
+	if (start == first_free)
+		first_free += chunks;
 	if (!dirty)
 		return;
-	map_set(dirty_map, start, chunks, false);
 	dirty_count -= dirty;
 	ts_chunk_show();
 }
@@ -128,10 +126,15 @@ static uint64_t run_length(const uint64_t *map, uint64_t at, uint64_t enough)
 	return n;
 }
 
+static uint64_t round_up(uint64_t n, uint64_t power_of_two)
+{
+	return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
 /* First fit in a map; 0 if there is none. */
 static uint64_t find_run(const uint64_t *map, uint64_t chunks, uint64_t align)
 {
-	uint64_t start = (first_free + align - 1) / align * align;
+	uint64_t start = round_up(first_free, align);
 
 	while (start + chunks <= frontier) {
 		uint64_t word = map[start / 64] >> (start % 64);
@@ -141,13 +144,13 @@ static uint64_t find_run(const uint64_t *map, uint64_t chunks, uint64_t align)
 			/* To the next free chunk, or past this word. */
 			start = word ? start + (unsigned)__builtin_ctzll(word) :
 				       (start / 64 + 1) * 64;
-			start = (start + align - 1) / align * align;
+			start = round_up(start, align);
 			continue;
 		}
 		n = run_length(map, start, chunks);
 		if (n >= chunks)
 			return start;
-		start = (start + n + align) / align * align;
+		start = round_up(start + n + 1, align);
 	}
 	return 0;
 }
@@ -169,7 +172,7 @@ static uint64_t take_free(uint64_t chunks, uint64_t align)
 /* Returns the start, 0 when the range is used up, or UINT64_MAX when the OS refuses. */
 static uint64_t take_fresh(uint64_t chunks, uint64_t align)
 {
-	uint64_t start = (frontier + align - 1) / align * align;
+	uint64_t start = round_up(frontier, align);
 
 	if (start + chunks > ts_range.chunk_count)
 		return 0;
