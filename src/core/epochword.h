@@ -126,8 +126,9 @@ static inline bool ts_ew_end_alone(ts_a64 *e, uint64_t era)
 {
 	uint64_t alone = ts_ew_make(era, TS_EPOCH_ACTIVE, 2);
 
-	/* ORD-11 acq_rel: all that was done under references that are gone precedes. */
-	return ts_a64_cas_acqrel(e, &alone, ts_ew_make(era, TS_EPOCH_FREE, 0));
+	/* ORD-11 acquire: all that was done under references that are gone precedes. Nothing is published:
+	 * who finds the slot free by this word may not open it. */
+	return ts_a64_cas_acq(e, &alone, ts_ew_make(era, TS_EPOCH_FREE, 0));
 }
 
 /* ACTIVE -> DISCARDING. Returns the state that was seen; ACTIVE means that this caller made the step. */

@@ -17,6 +17,7 @@ bool soak;
 void run_lane(void);
 void run_node(void);
 void run_epoch(void);
+void run_keep(void);
 void run_pins(void);
 void run_data(void);
 
@@ -34,7 +35,7 @@ static int parse_weaken(char *text)
 	return 0;
 }
 
-static void (*const suites[])(void) = { run_node, run_data, run_epoch, run_pins, run_lane };
+static void (*const suites[])(void) = { run_node, run_data, run_epoch, run_keep, run_pins, run_lane };
 
 int main(int argc, char **argv)
 {
