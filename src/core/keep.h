@@ -133,7 +133,7 @@ static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *
 		return true;
 	}
 	if (__builtin_expect(thread->kept_count == TS_KEPT, 0))
-		ts_thread_drop_oldest_kept(thread);
+		ts_thread_drop_one_kept(thread);
 	thread->kept[thread->kept_count++] = (struct ts_kept){ epoch, lane };
 	ts_thread_retain(thread, (int64_t)ts_lane_bytes(lane));
 	return true;

@@ -175,7 +175,7 @@ static void drop_kept(struct ts_thread *thread, uint32_t i, struct ts_thread *he
 	ts_epoch_dissolve(kept.epoch, kept.lane, heir);
 }
 
-void ts_thread_drop_oldest_kept(struct ts_thread *thread)
+void ts_thread_drop_one_kept(struct ts_thread *thread)
 {
 	drop_kept(thread, 0, thread);
 }

@@ -112,8 +112,8 @@ void ts_thread_trim(void);
 
 /* Give up the lanes that the thread keeps warm, and the pairs of keep.h. */
 void ts_thread_drop_warm(struct ts_thread *thread);
-/* Room for a pair: slot and lane of the oldest go where those of any epoch go that is over. */
-void ts_thread_drop_oldest_kept(struct ts_thread *thread);
+/* Room for a pair: slot and lane of another go where those of any epoch go that is over. */
+void ts_thread_drop_one_kept(struct ts_thread *thread);
 
 /* The lane of the innermost scope, else the default epoch's, else ts_lane_none. */
 struct ts_lane *ts_thread_lane(const struct ts_thread *thread);

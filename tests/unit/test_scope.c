@@ -944,6 +944,72 @@ static void child_discards_a_full_slab(void **state)
 	assert_int_equal(tslab_scope_discard(slab.epoch), 0);
 }
 
+static bool no_more_cycles;
+
+/* Begins and ends, in both modes of the bins, with a second pair inside the first. */
+static void *cycles(void *arg)
+{
+	void *objects[OBJECTS];
+	tslab_epoch_t outer, inner;
+
+	(void)arg;
+	for (unsigned round = 0; !__atomic_load_n(&no_more_cycles, __ATOMIC_RELAXED); round++) {
+		if (tslab_scope_begin(NULL, "outer", &outer) ||
+		    tslab_scope_begin(NULL, "inner", &inner))
+			abort();
+		for (unsigned i = 0; i < OBJECTS; i++)
+			objects[i] = tslab_malloc(size_of(i));
+		for (unsigned i = 0; i < OBJECTS; i += 1 + round % 3)
+			tslab_free(objects[i]);
+		if ((round % 3 ? tslab_scope_discard : tslab_scope_close)(inner) ||
+		    tslab_scope_close(outer))
+			abort();
+	}
+	return NULL;
+}
+
+/* The other thread is gone, wherever it was; all that it kept or began is whole. */
+static void go_on_alone(void *unused)
+{
+	void *objects[OBJECTS];
+	tslab_epoch_t epoch = 0;
+
+	(void)unused;
+	for (unsigned round = 0; round < 6; round++) {
+		REQUIRE(tslab_scope_begin(NULL, round % 2 ? "inner" : "mine", &epoch) == 0);
+		for (unsigned i = 0; i < OBJECTS; i++) {
+			objects[i] = tslab_malloc(size_of(i));
+			REQUIRE(objects[i]);
+			fill(objects[i], size_of(i), i);
+		}
+		for (unsigned i = 0; i < OBJECTS; i++) {
+			REQUIRE(holds(objects[i], size_of(i), i));
+			tslab_free(objects[i]);
+		}
+		REQUIRE(tslab_scope_close(epoch) == 0);
+	}
+	struct tslab_process_stats s = counters();
+	REQUIRE(s.epochs_finished == 6);
+	REQUIRE(s.open_scopes == 0);
+	/* At most what the other thread had allocated, in the two epochs that it was inside. */
+	REQUIRE(s.live_objects <= OBJECTS);
+	REQUIRE(refusals(&s) == 0);
+}
+
+static void fork_at_any_moment(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	keep(NULL, "mine");
+	no_more_cycles = false;
+	assert_int_equal(pthread_create(&thread, NULL, cycles, NULL), 0);
+	for (unsigned i = 0; i < 200; i++)
+		assert_true(exited_well(in_child(go_on_alone, NULL)));
+	__atomic_store_n(&no_more_cycles, true, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 /* -- all at once -------------------------------------------------------------------------------- */
 
 /*
@@ -1060,7 +1126,7 @@ static void raced(void **state)
 				 0);
 	for (unsigned i = 0; i < LIVES; i++)
 		keepers_life(i);
-	over = true;
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < OTHERS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	newest = 0;
@@ -1100,6 +1166,7 @@ int main(void)
 		cmocka_unit_test(trim_with_a_reserve),
 		cmocka_unit_test(fork_with_kept_pairs),
 		cmocka_unit_test(child_discards_a_full_slab),
+		cmocka_unit_test(fork_at_any_moment),
 		cmocka_unit_test(raced),
 	};
 
