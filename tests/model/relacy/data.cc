@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Words outside the two protocol words: the look of an honest freer, counters, generations. */
+/* Words outside the two protocol words: the looks of freers, counters, generations. */
 #include "harness.h"
 
 /*
@@ -30,6 +30,68 @@ struct honest_test : rl::test_suite<honest_test, 2> {
 			RL_ASSERT(ts_a32_load_rlx(&carved) == 1);
 			RL_ASSERT(ts_node_free(&node, 1) == 0);
 		}
+	}
+};
+
+/*
+ * ORD-24: a bin goes over to slab 1 (slots 16 to 31 of the bits here, 0 to 15 are slab 0), hands slot 16
+ * out, gets a stack when slot 17 is freed, and refills it. A thread that looks at slot 20, which was never
+ * handed out, never takes it for live; who got slot 16 always does.
+ */
+struct carve_test : rl::test_suite<carve_test, 3> {
+	static const uint64_t reserve = (uint64_t)1 << 63;
+	ts_a64 local, bump, end, mailbox;
+	ts_a32 carving;
+
+	void before()
+	{
+		ts_a64_store_rlx(&local, ~(uint64_t)0);
+		ts_a64_store_rlx(&bump, 8);
+		ts_a64_store_rlx(&end, 8);
+		ts_a64_store_rlx(&mailbox, 0);
+		ts_a32_store_rlx(&carving, 0);
+	}
+
+	void own()
+	{
+		ts_a32_store_rlx(&carving, 1);
+		ts_a64_store_rlx(&bump, 16);
+		ts_a64_store_rel(&end, 32); /* ORD-24 */
+		/* The bits of all its slots: live. */
+		ts_a64_store_rel(&local, 0); /* ORD-24 */
+		ts_a64_store_rlx(&bump, 18);
+		ts_a64_store_rel(&mailbox, 1); /* the program's hand-over */
+		ts_a64_store_rlx(&local, (uint64_t)1 << 17);
+		/* begin_stack_mode, ts_slab_refill */
+		ts_a64_store_rlx(&local, ts_a64_load_rlx(&local) | (uint64_t)0xfffc << 16);
+		ts_a64_store_rlx(&bump, 18 | reserve);
+		ts_a64_store_rlx(&bump, 19 | reserve);
+		/* slot 18 leaves the stack */
+		ts_a64_store_rlx(&local, ts_a64_load_rlx(&local) & ~((uint64_t)1 << 18));
+	}
+
+	/* looks_live */
+	bool live(uint64_t slot)
+	{
+		uint64_t b, e;
+
+		if (ts_a64_load_acq(&local) >> slot & 1) /* ORD-24 */
+			return false;
+		if (!ts_a32_load_rlx(&carving))
+			return true;
+		b = ts_a64_load_rlx(&bump) & ~reserve;
+		e = ts_a64_load_rlx(&end);
+		return !(b < e && b / 16 == (e - 1) / 16) || slot < b || slot >= e;
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0)
+			own();
+		else if (t == 1)
+			RL_ASSERT(!live(20));
+		else if (ts_a64_load_acq(&mailbox)) /* the program's hand-over */
+			RL_ASSERT(live(16));
 	}
 };
 
@@ -146,5 +208,6 @@ void run_data(void)
 	run<generation_test>("generation", 0, 0);
 	run<identity_test>("identity", 0, 0);
 	run<honest_test>("honest-freer", 0, 0);
+	run<carve_test>("carve", 4, 6);
 	run<counters_test>("counters", 0, 0);
 }
