@@ -235,7 +235,7 @@ TSLAB_API int tslab_domain_exit(tslab_epoch_t epoch);
  *
  * The same as tslab_epoch_open followed by tslab_domain_enter, and cheaper: a thread that ends an epoch
  * with tslab_scope_close or tslab_scope_discard keeps its slot and memory for the next one of the same
- * heap and label, within the heap's retain_bytes.
+ * heap and label, within the heap's retain_bytes and for up to four of them.
  * Return: 0; the errors of the two calls, then nothing is left open. Cost: no atomic read-modify-write
  * and no system call in a thread that ended such an epoch before.
  */
