@@ -17,7 +17,7 @@ static char *read_file(const char *path, size_t *bytes)
 {
 	FILE *file = fopen(path, "rb");
 	char *text = NULL;
-	long length;
+	long length = 0;
 
 	if (!file || fseek(file, 0, SEEK_END) || (length = ftell(file)) < 0 ||
 	    fseek(file, 0, SEEK_SET))

@@ -28,7 +28,7 @@ struct late {
 			copy.push_back(entry.second + entry.second);
 		if (reinterpret_cast<uintptr_t>(one.get()) % 128 != 0)
 			abort();
-		std::cout << "gone: " << copy.size() << std::endl;
+		std::cout << "gone: " + std::to_string(copy.size()) + "\n" << std::flush; // whole, for threads print too
 	}
 };
 
