@@ -3,8 +3,8 @@
  * malloc.c: what a preloaded libtslab-malloc.so exports besides the fast paths.
  *
  * malloc, calloc and free are no code of their own: the linker gives tslab_malloc and its companions
- * these names as well (src/shim/Makefile.inc), so that a program's call lands on the
- * fast path itself. Here are the calls that differ from the library's.
+ * these names as well (src/shim/Makefile.inc), so that a program's call lands on the fast path itself.
+ * Here are the calls that differ from the library's.
  *
  * The library inside is a private one, with a heap and a stats segment of its own: a program that uses
  * libtslab too keeps its epochs there, and what it or the C library gets from malloc never lands in them.

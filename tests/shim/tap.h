@@ -24,9 +24,9 @@ static inline int tap_end(void)
 	return tap_failed;
 }
 
-/* In the middle of a test: tells the line and makes the test fail. */
+/* In the middle of a test: tells the line and makes the test fail. An int: all of several are asked. */
 #define EXPECT(condition) expect_at((condition), #condition, __LINE__)
-static inline bool expect_at(bool ok, const char *text, int line)
+static inline int expect_at(int ok, const char *text, int line)
 {
 	if (!ok)
 		printf("# line %d: not true: %s\n", line, text);
