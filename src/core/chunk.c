@@ -361,7 +361,7 @@ void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t star
 
 void ts_chunk_cache_drain(struct ts_thread *thread)
 {
-	struct ts_chunk_batch batch = { 0, 0, false };
+	struct ts_chunk_batch batch = { 0, 0, true };
 	struct ts_chunk_cache *cache = &thread->cache;
 
 	while (cache->count) {

@@ -4,7 +4,8 @@
  *
  * What lies in a cache holds memory; what lies in the pool does not (it was purged before it came there,
  * or never touched), but for as much as ts_chunk_keep allows of what is freed in a default epoch: that
- * never ends, so there is no moment at which the program expects its memory to be back at the OS.
+ * never ends, so there is no moment at which the program expects its memory to be back at the OS. The same
+ * goes for what a thread had in its cache when it ended: another one begins, as a rule.
  */
 #ifndef TS_CORE_CHUNK_H
 #define TS_CORE_CHUNK_H

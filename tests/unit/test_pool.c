@@ -152,6 +152,32 @@ static void kept_memory_is_zeroed_for_calloc(void **state)
 	tslab_domain_exit(epoch);
 }
 
+static void *use_and_end(void *unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < 2; i++)
+		tslab_free(memset(tslab_malloc(MIB / 2), 1, MIB / 2));
+	return NULL;
+}
+
+/* What a thread had in its cache serves the next one. */
+static void ends_of_threads_purge_nothing(void **state)
+{
+	struct tslab_process_stats before, after;
+
+	(void)state;
+	ts_chunk_keep(8 * MIB);
+	on_thread(use_and_end, NULL);
+	before = counters();
+	assert_true(before.pool_bytes >= MIB / 2);
+	for (unsigned i = 0; i < 10; i++)
+		on_thread(use_and_end, NULL);
+	after = counters();
+	assert_int_equal(after.purge_calls, before.purge_calls);
+	assert_int_equal(after.pool_bytes, before.pool_bytes);
+	assert_int_equal(after.chunks_fresh, before.chunks_fresh);
+}
+
 static void purging_returns_all(void **state)
 {
 	size_t before;
@@ -227,6 +253,7 @@ int main(void)
 		cmocka_unit_test_teardown(keeps_an_eighth_of_what_is_in_use, keep_nothing),
 		cmocka_unit_test_teardown(what_is_kept_serves_first, keep_nothing),
 		cmocka_unit_test_teardown(kept_memory_is_zeroed_for_calloc, keep_nothing),
+		cmocka_unit_test_teardown(ends_of_threads_purge_nothing, keep_nothing),
 		cmocka_unit_test_teardown(purging_returns_all, keep_nothing),
 		cmocka_unit_test_teardown(child_of_fork_knows_what_is_kept, keep_nothing),
 		cmocka_unit_test_teardown(nothing_is_handed_out_twice, keep_nothing),
