@@ -357,33 +357,38 @@ static uint32_t slab_of_address(uint64_t address)
 	return ts_slab_first_unit((uint32_t)((address - (uintptr_t)ts_range.base) >> TS_UNIT_SHIFT));
 }
 
-/* The slots never handed out, if the two words are of one slab. */
-static bool uncarved_slots(const struct ts_bin *bin, uint64_t *bump, uint64_t *end)
+/*
+ * Are there slots in [low, high) that were never handed out? [bump, end) are, if the two words are of one slab,
+ * which is asked last: it takes two looks at the chain.
+ */
+static bool uncarved_slots(const struct ts_bin *bin, uint64_t low, uint64_t high, uint64_t *bump)
 {
+	uint64_t end = ts_a64_load_rlx(&bin->end);
+
 	*bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
-	*end = ts_a64_load_rlx(&bin->end);
-	return *bump < *end && *bump && slab_of_address(*bump) == slab_of_address(*end - 1);
+	return low < end && high > *bump && *bump && *bump < end &&
+	       slab_of_address(*bump) == slab_of_address(end - 1);
 }
 
 bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
 {
 	uint64_t address = (uintptr_t)ts_range_address(t);
 	uint32_t first = ts_slab_first_unit((uint32_t)(t >> 9));
-	uint64_t bump, end;
+	uint64_t bump;
 
 	if (!(ts_a32_load_rlx(&ts_range.chain[first]) & TS_CHAIN_CARVING))
 		return !ts_slab_waits(first);
-	return !uncarved_slots(bin, &bump, &end) || address < bump || address >= end;
+	return !uncarved_slots(bin, address, address + TS_GRANULE_BYTES, &bump);
 }
 
 uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node)
 {
 	uint64_t start = (uintptr_t)ts_range_address(node << 6);
-	uint64_t bump, end;
+	uint64_t bump;
 
 	if (ts_slab_waits(ts_slab_first_unit((uint32_t)(node / TS_UNIT_NODES))))
 		return 0;
-	if (!uncarved_slots(bin, &bump, &end) || start >= end || start + 1024 <= bump)
+	if (!uncarved_slots(bin, start, start + 1024, &bump))
 		return UINT64_MAX;
 	return start >= bump ? 0 : ((uint64_t)1 << ((bump - start) >> TS_GRANULE_SHIFT)) - 1;
 }
