@@ -106,6 +106,9 @@ struct tslab_process_stats {
 	uint64_t boot_offset_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC when last looked */
 	uint64_t consistent; /* 0: some thread changed what was being read, eight times in a row */
 	uint64_t pool_bytes; /* of retained_bytes, what no thread keeps but the pool that all share */
+	uint64_t retain_limit_bytes; /* empty memory that a thread may keep of the default heap */
+	uint64_t blocks_private;     /* KiB of the figures that other processes cannot see */
+	uint64_t sample_interval;    /* one allocation in so many is timed; 0 = none */
 };
 
 struct tslab_class_stats {
@@ -120,6 +123,25 @@ struct tslab_class_stats {
 	uint64_t live_bytes;
 	uint64_t slabs;
 	uint64_t committed_bytes; /* slabs * slab_bytes */
+	/* counters of the class in all heaps; 0 from tslab_stats_epoch_class */
+	uint64_t slow_path_hits;      /* allocations that took the slow path: */
+	uint64_t slow_path_reused;    /* ... served by slabs at hand */
+	uint64_t slow_path_new_slabs; /* ... needed a fresh slab */
+	uint64_t slow_path_misses;    /* ... whose slab needed a new chunk */
+	uint64_t epoch_closed;        /* refused: the epoch was closing or over */
+	uint64_t slabs_adopted;       /* found by the child of a fork */
+	uint64_t slab_units_recycled; /* empty 8 KiB units that a thread's cache took */
+	uint64_t slab_units_returned; /* ... beyond it, returned to the pool */
+	uint64_t purge_calls;         /* madvise calls whose first unit was of the class */
+	uint64_t purge_bytes;
+	uint64_t purge_failures;
+	uint64_t close_passes; /* closing lanes that looked at slabs of the class */
+	uint64_t close_scanned_units;
+	uint64_t close_recycled_units;
+	uint64_t close_ns; /* without madvise */
+	uint64_t lock_fast;
+	uint64_t lock_contended;
+	uint64_t pushes_retried;
 };
 
 struct tslab_epoch_stats {
@@ -158,6 +180,13 @@ struct tslab_thread_stats {
 	uint64_t open_scopes;
 	uint64_t retained_bytes; /* empty memory kept for reuse */
 	uint64_t consistent;     /* as in struct tslab_process_stats */
+	uint64_t alloc_samples;  /* allocations that were timed; 0 unless sampling is on */
+	uint64_t alloc_wall_ns_sum;
+	uint64_t alloc_cpu_ns_sum;
+	uint64_t alloc_wait_ns_sum; /* wall less CPU */
+	uint64_t alloc_wall_ns_max;
+	uint64_t alloc_cpu_ns_max;
+	uint64_t alloc_wait_ns_max;
 };
 
 /**

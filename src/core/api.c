@@ -10,6 +10,7 @@
 #include <tslab/tslab.h>
 
 #include "epoch.h"
+#include "failure.h"
 #include "fork.h"
 #include "heap.h"
 #include "large.h"
@@ -26,7 +27,7 @@
 
 static void *fail_closing(struct ts_epoch *epoch, uint64_t id)
 {
-	ts_count(fail_closing, 1);
+	ts_failed(TS_FAILED_CLOSING);
 	ts_refused(.what = "allocation refused: the epoch is closing or over", .epoch = epoch,
 		   .epoch_id = id);
 	errno = ESTALE;
@@ -39,7 +40,7 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 	unsigned c = TS_CLASS_COUNT;
 
 	if (bytes > PTRDIFF_MAX) {
-		ts_count(fail_threshold, 1);
+		ts_failed(TS_FAILED_THRESHOLD);
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -77,7 +78,7 @@ static void *alloc_in_epoch(uint64_t id, size_t bytes, size_t align)
 }
 
 /* Innermost scope, else the default epoch. */
-static cold void *alloc_slow(size_t bytes, size_t align)
+static void *alloc_somewhere(size_t bytes, size_t align)
 {
 	struct ts_lane *lane;
 	struct ts_thread *thread;
@@ -92,7 +93,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 				     alloc_in_lane(lane, bytes, align);
 	thread = ts_thread_self();
 	if (!thread && !ts_start()) {
-		ts_count(fail_mapping, 1);
+		ts_failed(TS_FAILED_MAPPING);
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -102,6 +103,16 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 	if (!ts_thread_hold_default(thread))
 		return NULL;
 	return alloc_in_lane(ts_tls.lane, bytes, align);
+}
+
+/* Called by jumps: its return address is the program's, which failures are recorded with. */
+static cold void *alloc_slow(size_t bytes, size_t align)
+{
+	void *p = alloc_somewhere(bytes, align);
+
+	return p ? p :
+		   ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
+				     __builtin_return_address(0));
 }
 
 hot void *tslab_malloc(size_t bytes)
@@ -135,9 +146,10 @@ void *tslab_calloc(size_t count, size_t bytes)
 	size_t total;
 
 	if (__builtin_mul_overflow(count, bytes, &total)) {
-		ts_count(fail_threshold, 1);
+		ts_failed(TS_FAILED_THRESHOLD);
 		errno = ENOMEM;
-		return NULL;
+		return ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), SIZE_MAX, errno,
+					 __builtin_return_address(0));
 	}
 	return zeroed(tslab_malloc(total), total);
 }
@@ -145,9 +157,10 @@ void *tslab_calloc(size_t count, size_t bytes)
 void *tslab_aligned_alloc(size_t alignment, size_t bytes)
 {
 	if (!alignment || (alignment & (alignment - 1)) || alignment > ALIGN_MAX_BYTES) {
-		ts_count(fail_invalid, 1);
+		ts_failed(TS_FAILED_INVALID);
 		errno = EINVAL;
-		return NULL;
+		return ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
+					 __builtin_return_address(0));
 	}
 	return alignment <= TS_GRANULE_BYTES ? tslab_malloc(bytes) : alloc_slow(bytes, alignment);
 }
@@ -155,11 +168,13 @@ void *tslab_aligned_alloc(size_t alignment, size_t bytes)
 void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
+	void *p;
 
 	if (ts_a64_load_rlx(&lane->epoch_id) == epoch && epoch)
 		return tslab_malloc(bytes);
 	ts_fork_check();
-	return alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
+	p = alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
+	return p ? p : ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
 }
 
 /* -- whose address ----------------------------------------------------------------------------- */
@@ -434,15 +449,16 @@ static bool grow_large(struct ts_lane *lane, uint64_t t, size_t bytes)
 static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t bytes)
 {
 	struct ts_lane *lane = ts_lane_of_bin(bin);
+	uint64_t id = ts_a64_load_rlx(&lane->epoch_id);
 	size_t old_bytes = slot_bytes(bin, t);
 	void *p;
 
 	if (bin == &lane->large && bytes > old_bytes && bytes <= PTRDIFF_MAX &&
 	    grow_large(lane, t, bytes))
 		return ptr;
-	p = alloc_in_epoch(ts_a64_load_rlx(&lane->epoch_id), bytes, TS_GRANULE_BYTES);
+	p = alloc_in_epoch(id, bytes, TS_GRANULE_BYTES);
 	if (!p)
-		return NULL;
+		return ts_failure_record(id, bytes, errno, __builtin_return_address(0));
 	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);
 	tslab_free(ptr);
 	return p;

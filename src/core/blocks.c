@@ -17,6 +17,8 @@ static ts_a64 process_words; /* struct ts_process_words * */
 
 /* Stands in before the first block exists, and for whatever finds no memory at all. */
 static struct ts_block_process early_process;
+static struct ts_block_classes early_classes[TS_CLASS_BLOCKS];
+static ts_a64 class_blocks[TS_CLASS_BLOCKS]; /* struct ts_block_classes * */
 static union {
 	struct ts_block_head head;
 	char bytes[2 * TS_BLOCK_BYTES];
@@ -29,6 +31,22 @@ struct ts_process_words *ts_process(void)
 		(struct ts_process_words *)ts_a64_load_acq(&process_words); /* ORD-20 */
 
 	return words ? words : &early_process.w;
+}
+
+struct ts_class_row *ts_class_row(unsigned cls)
+{
+	unsigned i = cls / TS_CLASS_ROWS_PER_BLOCK;
+	struct ts_block_classes *block =
+		(struct ts_block_classes *)ts_a64_load_acq(&class_blocks[i]); /* ORD-20 */
+
+	return &(block ? block : &early_classes[i])->row[cls % TS_CLASS_ROWS_PER_BLOCK];
+}
+
+void ts_process_clear(void)
+{
+	ts_words_clear(ts_process(), sizeof(*ts_process()));
+	for (unsigned cls = 0; cls < TS_CLASS_ROWS; cls++)
+		ts_words_clear(ts_class_row(cls), sizeof(*ts_class_row(cls)));
 }
 
 static void *private_source(unsigned slots)
@@ -81,8 +99,10 @@ void *ts_block_get(enum ts_block_kind kind, unsigned slots)
 
 	ts_lock(&ts_lock_meta);
 	head = source(slots);
-	if (!head && source != private_source)
+	if (!head && source != private_source) {
+		ts_count(blocks_private, slots);
 		head = private_source(slots);
+	}
 	if (head) {
 		head->slots = slots;
 		/* ORD-20 release: a reader of another process that sees the kind sees the length. */
@@ -103,6 +123,19 @@ struct ts_block_head *ts_block_at(unsigned index)
 	return index < ts_block_count() ? blocks[index] : NULL;
 }
 
+static void start_classes(void)
+{
+	for (unsigned i = 0; i < TS_CLASS_BLOCKS; i++) {
+		struct ts_block_classes *block = ts_block_get(TS_BLOCK_CLASSES, 1);
+
+		if ((void *)block == &spare)
+			return;
+		memcpy(block->row, early_classes[i].row, sizeof(block->row));
+		block->first = (uint64_t)i * TS_CLASS_ROWS_PER_BLOCK;
+		ts_a64_store_rel(&class_blocks[i], (uint64_t)block); /* ORD-20 */
+	}
+}
+
 void ts_process_start(void)
 {
 	struct ts_block_process *block;
@@ -116,4 +149,5 @@ void ts_process_start(void)
 	memcpy(&block->w, &early_process.w, sizeof(block->w));
 	/* ORD-20 release: pairs with ts_process(). */
 	ts_a64_store_rel(&process_words, (uint64_t)&block->w);
+	start_classes();
 }

@@ -18,17 +18,20 @@
 #define TS_BLOCK_BYTES 1024u
 
 enum ts_block_kind {
-	TS_BLOCK_NONE = 0,    /* end of the used part of a segment */
-	TS_BLOCK_PROCESS = 1, /* struct ts_block_process */
-	TS_BLOCK_LANE = 2,    /* struct ts_block_lane */
-	TS_BLOCK_EPOCHS = 3,  /* struct ts_block_epochs */
-	TS_BLOCK_THREAD = 4,  /* struct ts_block_thread */
-	TS_BLOCK_SITES = 5,   /* struct ts_block_sites */
-	TS_BLOCK_MODULE = 6,  /* struct ts_block_module */
-	TS_BLOCK_LABELS = 7,  /* struct ts_block_labels */
-	TS_BLOCK_HEAPS = 8,   /* struct ts_block_heaps */
-	TS_BLOCK_HEADER = 9,  /* the observer's own: segment header */
-	TS_BLOCK_FIELDS = 10, /* the observer's own: field directory */
+	TS_BLOCK_NONE = 0,      /* end of the used part of a segment */
+	TS_BLOCK_PROCESS = 1,   /* struct ts_block_process */
+	TS_BLOCK_LANE = 2,      /* struct ts_block_lane */
+	TS_BLOCK_EPOCHS = 3,    /* struct ts_block_epochs */
+	TS_BLOCK_THREAD = 4,    /* struct ts_block_thread */
+	TS_BLOCK_SITES = 5,     /* struct ts_block_sites */
+	TS_BLOCK_MODULE = 6,    /* struct ts_block_module */
+	TS_BLOCK_LABELS = 7,    /* struct ts_block_labels */
+	TS_BLOCK_HEAPS = 8,     /* struct ts_block_heaps */
+	TS_BLOCK_HEADER = 9,    /* the observer's own: segment header */
+	TS_BLOCK_FIELDS = 10,   /* the observer's own: field directory */
+	TS_BLOCK_CLASSES = 11,  /* struct ts_block_classes */
+	TS_BLOCK_FAILURES = 12, /* struct ts_block_failures */
+	TS_BLOCK_CLOSES = 13,   /* struct ts_block_closes */
 };
 
 struct ts_block_head {
@@ -37,41 +40,60 @@ struct ts_block_head {
 	ts_a64 seq; /* odd while the identity of the block changes (lane bound, thread replaced) */
 };
 
-/* Words of one scope, as words.def lists them. */
-#define TS_WORD_MEMBER_PROCESS_PROCESS(name) ts_a64 name;
-#define TS_WORD_MEMBER_LANE_LANE(name) ts_a64 name;
-#define TS_WORD_MEMBER_EPOCH_EPOCH(name) ts_a64 name;
-#define TS_WORD_MEMBER_THREAD_THREAD(name) ts_a64 name;
-#define TS_WORD_MEMBER_PROCESS_LANE(name)
-#define TS_WORD_MEMBER_PROCESS_EPOCH(name)
-#define TS_WORD_MEMBER_PROCESS_THREAD(name)
-#define TS_WORD_MEMBER_LANE_PROCESS(name)
-#define TS_WORD_MEMBER_LANE_EPOCH(name)
-#define TS_WORD_MEMBER_LANE_THREAD(name)
-#define TS_WORD_MEMBER_EPOCH_PROCESS(name)
-#define TS_WORD_MEMBER_EPOCH_LANE(name)
-#define TS_WORD_MEMBER_EPOCH_THREAD(name)
-#define TS_WORD_MEMBER_THREAD_PROCESS(name)
-#define TS_WORD_MEMBER_THREAD_LANE(name)
-#define TS_WORD_MEMBER_THREAD_EPOCH(name)
+/* For lists of one scope's words: TS_OF_SCOPE is `text`, without a comma, for that scope, else nothing. */
+#define TS_SAME_PROCESS_PROCESS ~,
+#define TS_SAME_LANE_LANE ~,
+#define TS_SAME_EPOCH_EPOCH ~,
+#define TS_SAME_THREAD_THREAD ~,
+#define TS_SAME_CLASS_CLASS ~,
+#define TS_SAME_THREAD_CLASS_THREAD_CLASS ~,
+#define TS_SAME_FAILURE_FAILURE ~,
+#define TS_SAME_CLOSE_CLOSE ~,
+#define TS_OF_SCOPE(wanted, scope, text) TS_SECOND(TS_SAME_##wanted##_##scope text, , )
+#define TS_SECOND(...) TS_SECOND_OF(__VA_ARGS__)
+#define TS_SECOND_OF(first, second, ...) second
 
 struct ts_process_words {
-#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_PROCESS_##scope(name)
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(PROCESS, scope, ts_a64 name;)
 #include "words.def"
 };
 
 struct ts_lane_words {
-#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_LANE_##scope(name)
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(LANE, scope, ts_a64 name;)
 #include "words.def"
 };
 
 struct ts_epoch_words {
-#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_EPOCH_##scope(name)
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(EPOCH, scope, ts_a64 name;)
 #include "words.def"
 };
 
 struct ts_thread_words {
-#define TS_WORD(scope, name, kind, unit, text) TS_WORD_MEMBER_THREAD_##scope(name)
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD, scope, ts_a64 name;)
+#include "words.def"
+};
+
+/* Of one size class in the whole process. */
+struct ts_class_row {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLASS, scope, ts_a64 name;)
+#include "words.def"
+};
+
+/* Of one size class in one thread. */
+struct ts_thread_class_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD_CLASS, scope, ts_a64 name;)
+#include "words.def"
+};
+
+/* A failed allocation. */
+struct ts_failure_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(FAILURE, scope, ts_a64 name;)
+#include "words.def"
+};
+
+/* The end of an epoch. */
+struct ts_close_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLOSE, scope, ts_a64 name;)
 #include "words.def"
 };
 
@@ -108,11 +130,23 @@ struct ts_scope_words {
 	ts_a64 since_ns; /* CLOCK_MONOTONIC_COARSE + boot offset */
 };
 
-#define TS_SCOPES_SHOWN 60
+#define TS_SCOPES_SHOWN 32
 struct ts_block_thread {
 	struct ts_block_head head;
 	struct ts_thread_words w;
 	struct ts_scope_words scope[TS_SCOPES_SHOWN]; /* deeper scopes are counted in w.depth only */
+	struct ts_thread_class_words cls[TS_CLASS_COUNT];
+};
+
+/* Rows by class; the one after the last class is of objects above 32 KiB. */
+#define TS_CLASS_LARGE TS_CLASS_COUNT
+#define TS_CLASS_ROWS (TS_CLASS_COUNT + 1)
+#define TS_CLASS_ROWS_PER_BLOCK 6
+#define TS_CLASS_BLOCKS ((TS_CLASS_ROWS + TS_CLASS_ROWS_PER_BLOCK - 1) / TS_CLASS_ROWS_PER_BLOCK)
+struct ts_block_classes {
+	struct ts_block_head head;
+	uint64_t first; /* class of row 0 */
+	struct ts_class_row row[TS_CLASS_ROWS_PER_BLOCK];
 };
 
 /* Where domains are entered: module and offset, never an address. Site n lies in block n / 62. */
@@ -141,6 +175,21 @@ struct ts_block_labels {
 	char text[TS_LABEL_IDS][32];
 };
 
+/* Rings of events; ring.h says how entries are written. */
+#define TS_FAILURES_KEPT 256
+#define TS_FAILURES_PER_BLOCK 11
+struct ts_block_failures {
+	struct ts_block_head head;
+	struct ts_failure_words event[TS_FAILURES_PER_BLOCK];
+};
+
+#define TS_CLOSES_KEPT 64
+#define TS_CLOSES_PER_BLOCK 6
+struct ts_block_closes {
+	struct ts_block_head head;
+	struct ts_close_words event[TS_CLOSES_PER_BLOCK];
+};
+
 #define TS_HEAPS_PER_BLOCK 15
 struct ts_block_heaps {
 	struct ts_block_head head;
@@ -157,6 +206,9 @@ _Static_assert(sizeof(struct ts_block_process) <= TS_BLOCK_BYTES, "process block
 _Static_assert(sizeof(struct ts_block_lane) <= TS_BLOCK_BYTES, "lane block");
 _Static_assert(sizeof(struct ts_block_epochs) <= TS_BLOCK_BYTES, "epochs block");
 _Static_assert(sizeof(struct ts_block_thread) <= 2 * TS_BLOCK_BYTES, "thread block");
+_Static_assert(sizeof(struct ts_block_failures) <= TS_BLOCK_BYTES, "failures block");
+_Static_assert(sizeof(struct ts_block_closes) <= TS_BLOCK_BYTES, "closes block");
+_Static_assert(sizeof(struct ts_block_classes) <= TS_BLOCK_BYTES, "classes block");
 _Static_assert(sizeof(struct ts_block_sites) <= TS_BLOCK_BYTES, "sites block");
 _Static_assert(sizeof(struct ts_block_module) <= TS_BLOCK_BYTES, "module block");
 _Static_assert(sizeof(struct ts_block_labels) <= TS_BLOCK_BYTES, "labels block");

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "failure.h"
 #include "lock.h"
 #include "os.h"
 #include "process.h"
@@ -207,7 +209,15 @@ static uint32_t take_cached(struct ts_thread *thread, uint32_t chunks)
 	return 0;
 }
 
-uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks)
+static void lock_pool(unsigned cls)
+{
+	if (ts_lock(&ts_lock_pool))
+		ts_count_class(cls, lock_contended, 1);
+	else
+		ts_count_class(cls, lock_fast, 1);
+}
+
+uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks, unsigned cls)
 {
 	uint64_t start = 0;
 
@@ -215,7 +225,7 @@ uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align
 		start = take_cached(thread, chunks);
 	if (start)
 		return (uint32_t)start;
-	ts_lock(&ts_lock_pool);
+	lock_pool(cls);
 	start = take_free(chunks, align_chunks);
 	if (!start)
 		start = take_fresh(chunks, align_chunks);
@@ -223,9 +233,9 @@ uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align
 	if (start && start != UINT64_MAX)
 		return (uint32_t)start;
 	if (start)
-		ts_count(fail_mapping, 1);
+		ts_failed(TS_FAILED_MAPPING);
 	else
-		ts_count(fail_exhausted, 1);
+		ts_failed(TS_FAILED_EXHAUSTED);
 	errno = ENOMEM;
 	return 0;
 }
@@ -235,7 +245,7 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 	uint64_t end = (uint64_t)start + chunks;
 	bool done = false;
 
-	ts_lock(&ts_lock_pool);
+	lock_pool(TS_CLASS_LARGE);
 	if (end == frontier) {
 		done = end + more <= ts_range.chunk_count && !ts_range_commit(end + more);
 		if (done) {
@@ -251,6 +261,69 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 	}
 	ts_unlock(&ts_lock_pool);
 	return done;
+}
+
+void ts_chunk_charge_to(uint32_t chunk, unsigned cls)
+{
+	memset(ts_range.chunks[chunk].unit_class, (int)cls, TS_CHUNK_UNITS);
+}
+
+/* Calls `count` for neighbouring units of a run that served the same class last, all of them together. */
+typedef void count_units(unsigned cls, uint64_t units);
+
+static void count_by_class(uint32_t start, uint32_t chunks, bool used_only, count_units *count)
+{
+	unsigned cls = ts_range.chunks[start].unit_class[0];
+	uint64_t units = 0;
+
+	/* A large object is of one class. */
+	if (cls == TS_CLASS_LARGE && ts_range.chunks[start + chunks - 1].unit_class[0] == cls &&
+	    used_only) {
+		count(cls, (uint64_t)chunks * TS_CHUNK_UNITS);
+		return;
+	}
+	for (uint32_t i = start; i < start + chunks; i++) {
+		const struct ts_chunk *chunk = &ts_range.chunks[i];
+		unsigned last = used_only ? chunk->units_used : TS_CHUNK_UNITS;
+
+		for (unsigned u = 0; u < last; u++) {
+			if (chunk->unit_class[u] != cls) {
+				if (units)
+					count(cls, units);
+				cls = chunk->unit_class[u];
+				units = 0;
+			}
+			units++;
+		}
+	}
+	if (units)
+		count(cls, units);
+}
+
+static void count_purged(unsigned cls, uint64_t units)
+{
+	ts_count_class(cls, purge_bytes, units * TS_UNIT_BYTES);
+}
+
+static void count_recycled(unsigned cls, uint64_t units)
+{
+	ts_count_class(cls, units_recycled, units);
+}
+
+static void count_overflowed(unsigned cls, uint64_t units)
+{
+	ts_count_class(cls, units_overflowed, units);
+}
+
+/* The call to the class of the first unit, the bytes to the class of each. */
+static void charge_purge(const struct ts_chunk_batch *batch, bool purged)
+{
+	unsigned first = ts_range.chunks[batch->start].unit_class[0];
+
+	ts_count_class(first, purge_calls, 1);
+	if (!purged)
+		ts_count_class(first, purge_failures, 1);
+	count_by_class(batch->start, batch->chunks, false, count_purged);
 }
 
 /* Pool lock held: chunks that it may still take as they are. */
@@ -275,7 +348,7 @@ static bool keep(const struct ts_chunk_batch *batch)
 {
 	bool kept;
 
-	ts_lock(&ts_lock_pool);
+	lock_pool(ts_range.chunks[batch->start].unit_class[0]);
 	kept = batch->chunks <= room();
 	if (kept) {
 		mark_free(batch, true);
@@ -287,11 +360,19 @@ static bool keep(const struct ts_chunk_batch *batch)
 
 static void purge(const struct ts_chunk_batch *batch)
 {
-	bool purged = ts_os_purge(ts_chunk_address(batch->start),
-				  (size_t)batch->chunks * TS_CHUNK_BYTES) != 0;
+	size_t bytes = (size_t)batch->chunks * TS_CHUNK_BYTES;
+	struct ts_thread *self = ts_tls.self;
+	uint64_t began = ts_os_clock_ns();
+	bool purged = ts_os_purge(ts_chunk_address(batch->start), bytes) != 0;
 
+	if (self) {
+		self->purges.ns += ts_os_clock_ns() - began;
+		self->purges.bytes += bytes;
+		self->purges.calls++;
+	}
+	charge_purge(batch, purged);
 	mark_free(batch, !purged);
-	ts_lock(&ts_lock_pool);
+	lock_pool(ts_range.chunks[batch->start].unit_class[0]);
 	add_free(batch->start, batch->chunks, false);
 	ts_unlock(&ts_lock_pool);
 }
@@ -342,11 +423,8 @@ static bool put_cached(struct ts_thread *thread, uint64_t retain_bytes, uint32_t
 	return true;
 }
 
-void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start, uint32_t chunks,
-		  struct ts_chunk_batch *batch)
+void ts_chunk_drop(uint32_t start, uint32_t chunks, struct ts_chunk_batch *batch)
 {
-	if (thread && put_cached(thread, retain_bytes, start, chunks))
-		return;
 	if (batch->chunks && batch->start + batch->chunks == start) {
 		batch->chunks += chunks;
 	} else if (batch->chunks && start + chunks == batch->start) {
@@ -359,6 +437,17 @@ void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t star
 	}
 }
 
+void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start, uint32_t chunks,
+		  struct ts_chunk_batch *batch)
+{
+	bool cached = thread && put_cached(thread, retain_bytes, start, chunks);
+
+	/* Of a chunk only the units that carried a slab: the others never were a class's. */
+	count_by_class(start, chunks, true, cached ? count_recycled : count_overflowed);
+	if (!cached)
+		ts_chunk_drop(start, chunks, batch);
+}
+
 void ts_chunk_cache_drain(struct ts_thread *thread)
 {
 	struct ts_chunk_batch batch = { 0, 0, true };
@@ -368,7 +457,7 @@ void ts_chunk_cache_drain(struct ts_thread *thread)
 		uint32_t i = --cache->count;
 
 		ts_thread_retain(thread, -(int64_t)cache->chunks[i] * TS_CHUNK_BYTES);
-		ts_chunk_put(NULL, 0, cache->start[i], cache->chunks[i], &batch);
+		ts_chunk_drop(cache->start[i], cache->chunks[i], &batch);
 	}
 	ts_chunk_flush(&batch);
 }

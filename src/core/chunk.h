@@ -33,17 +33,21 @@ struct ts_chunk_batch {
 int ts_chunk_start(void);
 
 /*
- * A run of chunks, its first index a multiple of `align_chunks`. `thread` may be NULL. Returns 0 with
- * errno ENOMEM if the range is used up or the OS refuses (counted as such).
+ * A run of chunks, its first index a multiple of `align_chunks`, for a size class or TS_CLASS_LARGE.
+ * `thread` may be NULL. Returns 0 with errno ENOMEM if the range is used up or the OS refuses (counted
+ * as such).
  */
-uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks);
+uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks,
+		       unsigned cls);
 
-/* Extends a run in place by `more` chunks if they are free. */
+/* Extends a large object's run in place by `more` chunks if they are free. */
 bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more);
 
 /* Returns a run: into the thread's cache if that stays within `retain_bytes`, else to the pool. */
 void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t start, uint32_t chunks,
 		  struct ts_chunk_batch *batch);
+/* To the OS; for what no class gives back. */
+void ts_chunk_drop(uint32_t start, uint32_t chunks, struct ts_chunk_batch *batch);
 void ts_chunk_flush(struct ts_chunk_batch *batch);
 
 /*
@@ -55,6 +59,8 @@ void ts_chunk_keep(uint64_t bytes);
 void ts_chunk_purge_pool(void);
 /* The gauge of what it holds, after fork. */
 void ts_chunk_show(void);
+/* Whom the returns of the chunk are charged to, before the first slab is known. */
+void ts_chunk_charge_to(uint32_t chunk, unsigned cls);
 
 /* Empties a thread's cache. */
 void ts_chunk_cache_drain(struct ts_thread *thread);

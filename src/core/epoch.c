@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <string.h>
 
+#include "closing.h"
+#include "failure.h"
 #include "fork.h"
 #include "heap.h"
 #include "label.h"
@@ -162,7 +164,7 @@ bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
 		}
 		ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
 	}
-	ts_count(fail_exhausted, 1);
+	ts_failed(TS_FAILED_EXHAUSTED);
 	ts_refused(.what = "allocation refused: memory limit reached", .epoch = epoch);
 	errno = ENOMEM;
 	return false;
@@ -371,7 +373,7 @@ static enum take create_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with,
 
 	if (!lane) {
 		ts_epoch_drop(epoch, 1);
-		ts_count(fail_mapping, 1);
+		ts_failed(TS_FAILED_MAPPING);
 		errno = ENOMEM;
 		*found = NULL;
 		return TOOK;
@@ -537,13 +539,23 @@ static bool end_at_once(struct ts_epoch *epoch, uint64_t id, bool if_empty)
 
 int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 {
+	bool told = ts_closing_moves_memory(epoch);
+	struct ts_closing closing;
+
+	if (told)
+		ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_CLOSE);
 	if (end_at_once(epoch, id, true)) {
 		COUNT(epochs_closed);
+		if (told)
+			ts_closing_end(&closing);
 		return 0;
 	}
 	switch (ts_ew_begin_close(&epoch->e, ts_epoch_era(id))) {
 	case TS_EPOCH_ACTIVE:
+		if (!told)
+			ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_CLOSE);
 		ts_epoch_close_lanes(epoch);
+		ts_closing_end(&closing);
 		break;
 	case TS_EPOCH_DISCARDING:
 		break; /* the discarder finishes, or closes after its roll-back */
@@ -638,11 +650,17 @@ static void discard_lanes(struct ts_epoch *epoch, uint64_t lanes)
 
 int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 {
+	bool told = ts_closing_moves_memory(epoch);
+	struct ts_closing closing;
 	uint64_t lanes = 0;
 	uint64_t link;
 
+	if (told)
+		ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_DISCARD);
 	if (end_at_once(epoch, id, false)) {
 		COUNT(epochs_discarded);
+		if (told)
+			ts_closing_end(&closing);
 		return 0;
 	}
 	switch (ts_ew_begin_discard(&epoch->e, ts_epoch_era(id))) {
@@ -664,6 +682,8 @@ int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 	}
 	discard_lanes(epoch, lanes);
 	COUNT(epochs_discarded);
+	if (told)
+		ts_closing_end(&closing);
 	return 0;
 }
 

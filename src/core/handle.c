@@ -12,6 +12,7 @@
 #include <tslab/tslab.h>
 
 #include "epoch.h"
+#include "failure.h"
 #include "fork.h"
 #include "heap.h"
 #include "process.h"
@@ -102,7 +103,7 @@ static void *alloc_slot(struct ts_lane *lane, unsigned c, uint32_t *generation)
 			return NULL;
 		if (t > 0xffffffffu || !prepare_chunk(t)) {
 			ts_lane_free(lane, &lane->bin[c], t);
-			ts_count(fail_exhausted, 1);
+			ts_failed(TS_FAILED_EXHAUSTED);
 			errno = ENOMEM;
 			return NULL;
 		}
@@ -115,7 +116,7 @@ static void *alloc_slot(struct ts_lane *lane, unsigned c, uint32_t *generation)
 	}
 }
 
-int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
+static int alloc_handle(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 {
 	struct ts_epoch *epoch;
 	struct ts_lane *lane;
@@ -124,7 +125,7 @@ int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 	char *p;
 
 	if (!handle || !bytes || bytes > TS_SMALL_MAX_BYTES) {
-		ts_count(fail_invalid, 1);
+		ts_failed(TS_FAILED_INVALID);
 		return -EINVAL;
 	}
 	ts_fork_check();
@@ -134,7 +135,7 @@ int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 	if (!lane) {
 		if (epoch && errno == ENOMEM)
 			return -ENOMEM;
-		ts_count(fail_closing, 1);
+		ts_failed(TS_FAILED_CLOSING);
 		return -ESTALE;
 	}
 	p = alloc_slot(lane, ts_sizeclass_find(bytes), &generation);
@@ -144,6 +145,15 @@ int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 		return -ENOMEM;
 	*handle = make_handle(generation, (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT, heap_id);
 	return 0;
+}
+
+int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
+{
+	int error = alloc_handle(id, bytes, handle);
+
+	if (error)
+		ts_failure_record(id, bytes, -error, __builtin_return_address(0));
+	return error;
 }
 
 static struct ts_lane *handle_lane(uint64_t t)

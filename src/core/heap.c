@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chunk.h"
+#include "closing.h"
 #include "epoch.h"
 #include "fork.h"
 #include "label.h"
@@ -78,6 +79,7 @@ static int start_process(void)
 		ts_blocks_choose_source();
 	ts_process_start();
 	ts_sizeclass_start();
+	ts_closing_start();
 	ts_os_clock_sync();
 	return 0;
 }
@@ -86,6 +88,7 @@ static int start_default_heap(void)
 {
 	static const struct tslab_heap_options defaults = TSLAB_HEAP_OPTIONS_INIT;
 
+	ts_a64_store_rlx(&ts_process()->retain_limit_bytes, defaults.retain_bytes);
 	return make_heap(&heaps[0], &defaults);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "closing.h"
 #include "epoch.h"
 #include "heap.h"
 #include "large.h"
@@ -188,14 +189,20 @@ static bool refill(struct ts_lane *lane, unsigned c)
 
 	if (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) {
 		ts_lane_drain(lane);
-		if (bin->top[-1])
+		if (bin->top[-1]) {
+			ts_count_own_class(c, slow_reused, 1);
 			return true;
+		}
 		stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
 	}
-	if (stack_mode && ts_stack_below(lane, bin, c))
+	if (stack_mode && ts_stack_below(lane, bin, c)) {
+		ts_count_own_class(c, slow_reused, 1);
 		return true;
-	if (stack_mode && ts_bin_reserve_slots(bin))
+	}
+	if (stack_mode && ts_bin_reserve_slots(bin)) {
+		ts_count_own_class(c, slow_reused, 1);
 		return ts_slab_refill(lane, c);
+	}
 	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
 	if (!next)
 		next = ts_slab_new(lane, c);
@@ -212,6 +219,7 @@ void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 	if (p)
 		return p;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
+	ts_count_own_class(c, slow_hits, 1);
 	while (!p && refill(lane, c))
 		p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
 	return p;
@@ -264,6 +272,8 @@ unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, ui
 	struct ts_node *node = &ts_range.nodes[index];
 	uint32_t retries = 0;
 	uint64_t old = ts_node_free(node, mask);
+	const struct ts_bin *bin;
+	unsigned cls;
 
 	if (old) {
 		if (unpin && ts_lw_unpin(&lane->w) == TS_LW_TAKEN)
@@ -271,14 +281,18 @@ unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, ui
 		return (unsigned)__builtin_popcountll(mask & ~old);
 	}
 	/* The turner: the chunk stays where it is from here on, so the header names the right lane. */
-	lane = ts_lane_of_bin((struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]));
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	lane = ts_lane_of_bin(bin);
+	cls = bin == &lane->large ? TS_CLASS_LARGE : ts_lane_class(lane, bin);
 	if (ts_lw_push_or_take(&lane->w, &ts_range.links[index], index, unpin, &retries) ==
 	    TS_LW_TAKEN) {
 		ts_lane_collect(lane, index);
 		ts_lane_release(lane);
 	}
-	if (retries)
+	if (retries) {
 		ts_count(pushes_retried, retries);
+		ts_count_class(cls, pushes_retried, retries);
+	}
 	return (unsigned)__builtin_popcountll(mask);
 }
 
@@ -346,7 +360,7 @@ bool ts_lane_all_freed(const struct ts_lane *lane)
 }
 
 /* CLOSING was seen: nothing is allocated here any more. What is empty goes back now. */
-static void settle(struct ts_lane *lane)
+static void return_empty_chunks(struct ts_lane *lane)
 {
 	struct ts_chunk_batch batch = { 0, 0, false };
 	const char *why = NULL;
@@ -367,6 +381,15 @@ static void settle(struct ts_lane *lane)
 			ts_slab_return(lane, chunk, &batch);
 	}
 	ts_chunk_flush(&batch);
+}
+
+static void settle(struct ts_lane *lane)
+{
+	struct ts_settling settling;
+
+	ts_settling_begin(&settling, lane);
+	return_empty_chunks(lane);
+	ts_settling_end(&settling, lane);
 }
 
 void ts_lane_release(struct ts_lane *lane)

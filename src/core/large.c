@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "epoch.h"
+#include "failure.h"
 #include "heap.h"
 #include "process.h"
 #include "thread.h"
@@ -52,9 +53,11 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 
 	ts_a32_store_rlx(&ts_range.chain[unit], 0);
 	ts_a64_store_rlx(&ts_range.headers[unit], (uintptr_t)&lane->large);
-	for (uint32_t i = 0; i < chunks; i++)
+	for (uint32_t i = 0; i < chunks; i++) {
 		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state,
 				 i ? TS_CHUNK_LARGE_TAIL : TS_CHUNK_LARGE);
+		ts_chunk_charge_to(chunk + i, TS_CLASS_LARGE);
+	}
 	/* The unit's other nodes have no slot; units without a header need nothing. */
 	for (unsigned n = 1; n < TS_UNIT_NODES; n++)
 		ts_a64_store_rlx(&ts_range.nodes[(t >> 6) + n].local, UINT64_MAX);
@@ -68,13 +71,13 @@ void *ts_large_alloc(struct ts_lane *lane, size_t bytes, size_t align)
 	uint32_t chunk;
 
 	if (chunks >= ts_range.chunk_count) {
-		ts_count(fail_threshold, 1);
+		ts_failed(TS_FAILED_THRESHOLD);
 		errno = ENOMEM;
 		return NULL;
 	}
 	if (!ts_epoch_charge(lane, chunks << TS_CHUNK_SHIFT))
 		return NULL;
-	chunk = ts_chunk_take(ts_tls.self, (uint32_t)chunks, align_chunks);
+	chunk = ts_chunk_take(ts_tls.self, (uint32_t)chunks, align_chunks, TS_CLASS_LARGE);
 	if (!chunk) {
 		ts_epoch_uncharge(lane, chunks << TS_CHUNK_SHIFT);
 		return NULL;
@@ -121,8 +124,10 @@ bool ts_large_grow(struct ts_lane *lane, uint64_t t, size_t bytes)
 		ts_epoch_uncharge(lane, more_bytes);
 		return false;
 	}
-	for (uint64_t i = have; i < want; i++)
+	for (uint64_t i = have; i < want; i++) {
 		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state, TS_CHUNK_LARGE_TAIL);
+		ts_chunk_charge_to((uint32_t)(chunk + i), TS_CLASS_LARGE);
+	}
 	ts_range.chunks[chunk].run_chunks = (uint32_t)want;
 	ts_range.chunks[chunk].large_bytes = bytes;
 	ts_bump_word(&lane->stat->w.large_bytes, more_bytes);

@@ -6,15 +6,17 @@
 struct ts_mutex ts_lock_pool = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 struct ts_mutex ts_lock_meta = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
-void ts_lock(struct ts_mutex *lock)
+bool ts_lock(struct ts_mutex *lock)
 {
 	uint64_t self = (uint64_t)pthread_self();
+	bool waited;
 
 	if (ts_a64_load_rlx(&lock->owner) == self) {
 		lock->depth++;
-		return;
+		return false;
 	}
-	if (!pthread_mutex_trylock(&lock->mutex)) {
+	waited = pthread_mutex_trylock(&lock->mutex) != 0;
+	if (!waited) {
 		ts_count(lock_fast, 1);
 	} else {
 		ts_count(lock_contended, 1);
@@ -22,6 +24,7 @@ void ts_lock(struct ts_mutex *lock)
 	}
 	ts_a64_store_rlx(&lock->owner, self);
 	lock->depth = 1;
+	return waited;
 }
 
 void ts_unlock(struct ts_mutex *lock)

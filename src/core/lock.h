@@ -22,8 +22,8 @@ struct ts_mutex {
 extern TS_HIDDEN struct ts_mutex ts_lock_pool;
 extern TS_HIDDEN struct ts_mutex ts_lock_meta;
 
-/* May be taken again by the thread that has it. */
-void ts_lock(struct ts_mutex *lock);
+/* May be taken again by the thread that has it. True: it had to wait. */
+bool ts_lock(struct ts_mutex *lock);
 void ts_unlock(struct ts_mutex *lock);
 
 #endif

@@ -2,7 +2,10 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "arch.h"
 #include "process.h"
@@ -85,9 +88,32 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+uint64_t ts_os_rss_bytes(void)
+{
+	int saved = errno;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	char *second;
+
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+	if (length <= 0)
+		return 0;
+	text[length] = '\0';
+	strtoull(text, &second, 10);
+	return strtoull(second, NULL, 10) * ts_os_page_bytes();
+}
+
 uint64_t ts_os_coarse_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC_COARSE) + ts_a64_load_rlx(&boot_offset_ns);
+}
+
+uint64_t ts_os_clock_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 void ts_os_clock_sync(void)

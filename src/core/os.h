@@ -26,6 +26,11 @@ size_t ts_os_purge(void *addr, size_t bytes);
 
 /* CLOCK_MONOTONIC_COARSE plus the boot offset: nanoseconds since boot, 1-4 ms steps, no system call. */
 uint64_t ts_os_coarse_ns(void);
+/* Resident set of the process, from /proc/self/statm: microseconds. 0 where it cannot be read. */
+uint64_t ts_os_rss_bytes(void);
+
+/* CLOCK_MONOTONIC, for durations off the hot paths. */
+uint64_t ts_os_clock_ns(void);
 /* Look at the boot offset again (it grows while the machine sleeps). Cold paths only. */
 void ts_os_clock_sync(void);
 

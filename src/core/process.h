@@ -11,6 +11,14 @@ struct ts_process_words *ts_process(void);
 /* Relaxed: a sum that nothing is ordered by. */
 #define ts_count(name, amount) ((void)ts_a64_add_rlx(&ts_process()->name, (uint64_t)(amount)))
 
+/* The row of a size class, or of TS_CLASS_LARGE; the same rules. */
+struct ts_class_row *ts_class_row(unsigned cls);
+#define ts_count_class(cls, name, amount)                                                          \
+	((void)ts_a64_add_rlx(&ts_class_row(cls)->name, (uint64_t)(amount)))
+
+/* The child of fork: what the parent counted goes. */
+void ts_process_clear(void);
+
 /* Once, when the range is made: the counters move to a block of the source. */
 void ts_process_start(void);
 

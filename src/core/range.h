@@ -52,6 +52,8 @@ struct ts_chunk {
 	uint8_t handles_issued; /* since gen_base rose last */
 	uint8_t empty;          /* trim's mark */
 	uint8_t dirty;          /* may hold old bytes; 0 = reads as zeroes */
+	/* Class of each unit's slab, now or last, or TS_CLASS_LARGE: whom a return is charged to. */
+	uint8_t unit_class[TS_CHUNK_UNITS];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct ts_chunk) == 64, "chunks are indexed by a shift");

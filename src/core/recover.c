@@ -103,7 +103,7 @@ static void release_chunk(uint32_t chunk, struct ts_chunk_batch *batch)
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
 	ts_slab_outdate_handles(chunk);
 	ts_a32_store_rlx(&ts_range.chunks[chunk].lane, 0);
-	ts_chunk_put(NULL, 0, chunk, 1, batch);
+	ts_chunk_drop(chunk, 1, batch);
 }
 
 /* The chunks of a large object; 0 if it was freed, or never finished. */
@@ -161,6 +161,9 @@ static void charge_warm(struct ts_lane *lane)
 {
 	uint64_t bytes = ts_lane_bytes(lane);
 
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
+		ts_count_class(c, slabs_adopted,
+			       ts_a16_load_rlx(&lane->stat->units[c]) / ts_sizeclasses[c].slab_units);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	ts_a64_store_rlx(&lane->stat->w.chunk_bytes, bytes);
 	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, bytes);
@@ -257,10 +260,11 @@ void ts_recover(struct ts_thread *survivor)
 	uint32_t lanes = ts_a32_load_rlx(&ts_lanes.count);
 	uint32_t slots = ts_a32_load_rlx(&ts_epochs.count);
 
-	ts_words_clear(ts_process(), sizeof(*ts_process()));
+	ts_process_clear();
 	ts_os_clock_sync();
 	ts_chunk_show();
 	ts_a64_store_rlx(&ts_process()->range_bytes, ts_range.chunk_count << TS_CHUNK_SHIFT);
+	ts_a64_store_rlx(&ts_process()->retain_limit_bytes, tslab_heap_default()->retain_bytes);
 	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)
 		if (ts_heap_by_id(i))
 			ts_a64_store_rlx(&ts_heap_by_id(i)->charged_bytes, 0);

@@ -14,18 +14,22 @@
 
 #define LINE_EVERY_NS 100000000u
 
-static ts_a64 next_line_ns;
-static ts_a64 left_out;
+/* How often one kind of line may be printed. */
+struct pace {
+	ts_a64 next_line_ns;
+	ts_a64 left_out;
+};
+static struct pace refusals, failures;
 
 /* One caller in 100 ms wins; the others are counted. */
-static bool may_print(void)
+static bool may_print(struct pace *pace)
 {
 	uint64_t now = ts_os_coarse_ns();
-	uint64_t due = ts_a64_load_rlx(&next_line_ns);
+	uint64_t due = ts_a64_load_rlx(&pace->next_line_ns);
 
-	if (now >= due && ts_a64_cas_rlx(&next_line_ns, &due, now + LINE_EVERY_NS))
+	if (now >= due && ts_a64_cas_rlx(&pace->next_line_ns, &due, now + LINE_EVERY_NS))
 		return true;
-	ts_a64_add_rlx(&left_out, 1);
+	ts_a64_add_rlx(&pace->left_out, 1);
 	return false;
 }
 
@@ -59,9 +63,24 @@ static int where(const struct ts_refusal *refusal, char *buf, size_t bytes)
 			label, epoch ? "\"" : "");
 }
 
+/* Ends the line in a buffer of `bytes`, cut if need be, and writes it. */
+static void write_line(struct pace *pace, char *line, int length, int bytes)
+{
+	uint64_t quiet =
+		ts_a64_xchg_acq(&pace->left_out, 0); /* ORD-23: a counter, any order would do */
+
+	if (quiet && length < bytes)
+		length += snprintf(line + length, (size_t)(bytes - length),
+				   " (%llu like it left out)", (unsigned long long)quiet);
+	if (length > bytes - 2)
+		length = bytes - 2;
+	line[length++] = '\n';
+	if (write(STDERR_FILENO, line, (size_t)length) < 0)
+		return; /* nobody listens; the counter has it */
+}
+
 static void print(const struct ts_refusal *refusal)
 {
-	uint64_t quiet = ts_a64_xchg_acq(&left_out, 0); /* ORD-23: a counter, any order would do */
 	char place[128];
 	char line[320];
 	int length;
@@ -71,14 +90,7 @@ static void print(const struct ts_refusal *refusal)
 	if (refusal->address && length < (int)sizeof(line))
 		length += snprintf(line + length, sizeof(line) - (size_t)length, " address=0x%llx",
 				   (unsigned long long)refusal->address);
-	if (quiet && length < (int)sizeof(line))
-		length += snprintf(line + length, sizeof(line) - (size_t)length,
-				   " (%llu like it left out)", (unsigned long long)quiet);
-	if (length > (int)sizeof(line) - 2)
-		length = sizeof(line) - 2;
-	line[length++] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)length) < 0)
-		return; /* nobody listens; the counter has it */
+	write_line(&refusals, line, length, sizeof(line));
 }
 
 void ts_report(const struct ts_refusal *refusal)
@@ -86,11 +98,31 @@ void ts_report(const struct ts_refusal *refusal)
 	int saved = errno;
 	bool die = fatal();
 
-	if (die || may_print())
+	if (die || may_print(&refusals))
 		print(refusal);
 	if (die)
 		abort();
 	errno = saved;
+}
+
+void ts_report_failure(unsigned reason, uint64_t epoch_id, size_t bytes, int error, uint32_t site)
+{
+	static const char *const reasons[] = { "unknown", "threshold",    "exhaustion",
+					       "mapfail", "epoch_closed", "invalid" };
+	const char *wanted = getenv("TSLAB_TRACE_FAILURES");
+	struct ts_refusal refusal = { .epoch = ts_epoch_find(epoch_id), .epoch_id = epoch_id };
+	char place[128], call[96];
+	char line[384];
+	int length;
+
+	if (!wanted || strcmp(wanted, "1") != 0 || !may_print(&failures))
+		return;
+	where(&refusal, place, sizeof(place));
+	ts_site_describe(site, call, sizeof(call));
+	length = snprintf(line, sizeof(line),
+			  "tslab: allocation failed: reason=%s size=%zu errno=%d %s site=%s",
+			  reasons[reason], bytes, error, place, call);
+	write_line(&failures, line, length, sizeof(line));
 }
 
 /* The open scopes are read from what the threads show; nothing is locked. */

@@ -19,6 +19,8 @@ struct ts_refusal {
 
 void ts_report(const struct ts_refusal *refusal);
 #define ts_refused(...) ts_report(&(struct ts_refusal){ __VA_ARGS__ })
+/* An allocation failed. With TSLAB_TRACE_FAILURES=1 one line, at most one in 100 ms of its own kind. */
+void ts_report_failure(unsigned reason, uint64_t epoch_id, size_t bytes, int error, uint32_t site);
 /* A discard was refused: one line that says where the threads inside came in. */
 void ts_report_busy(const struct ts_epoch *epoch, uint64_t id);
 

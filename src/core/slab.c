@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "epoch.h"
+#include "failure.h"
 #include "heap.h"
 #include "process.h"
 #include "stack.h"
@@ -64,9 +65,10 @@ static void unlink_chunk(struct ts_lane *lane, uint32_t chunk)
 	ts_a32_store_rlx(&c->lane, 0);
 }
 
-/* A chunk with room for `units`; 0 with errno. */
-static uint32_t chunk_with_room(struct ts_lane *lane, unsigned units)
+/* A chunk with room for a slab of class c; 0 with errno. */
+static uint32_t chunk_with_room(struct ts_lane *lane, unsigned c)
 {
+	unsigned units = ts_sizeclasses[c].slab_units;
 	uint32_t filling = lane->filling;
 	uint32_t chunk;
 
@@ -75,12 +77,14 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned units)
 	if (!ts_epoch_charge(lane, TS_CHUNK_BYTES))
 		return 0;
 	ts_bump_word(&lane->stat->w.slow_misses, 1);
-	chunk = ts_chunk_take(ts_tls.self, 1, 1);
+	chunk = ts_chunk_take(ts_tls.self, 1, 1, c);
 	if (!chunk) {
 		ts_epoch_uncharge(lane, TS_CHUNK_BYTES);
 		return 0;
 	}
 	link_chunk(lane, chunk);
+	ts_chunk_charge_to(chunk, c);
+	ts_count_class(c, chunk_misses, 1);
 	/* The chunk with more room left serves next. */
 	if (!filling || ts_range.chunks[filling].units_used > units)
 		lane->filling = chunk;
@@ -105,6 +109,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 	for (uint32_t u = first; u < first + units; u++) {
 		ts_a32_store_rlx(&ts_range.chain[u], u == first ? 0 : TS_CHAIN_INSIDE | (u - first));
 		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
+		ts_range.chunks[u / TS_CHUNK_UNITS].unit_class[u % TS_CHUNK_UNITS] = (uint8_t)c;
 	}
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		ts_node_open(&nodes[n], UINT64_MAX);
@@ -113,7 +118,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 {
 	unsigned units = ts_sizeclasses[c].slab_units;
-	uint32_t chunk = chunk_with_room(lane, units);
+	uint32_t chunk = chunk_with_room(lane, c);
 	uint32_t first;
 
 	if (!chunk)
@@ -127,6 +132,7 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 		lane->first_slab[c] = first;
 	lane->classes |= (uint64_t)1 << c;
 	add_units(lane, c, (int)units);
+	ts_count_own_class(c, slabs_opened, 1);
 	return first;
 }
 
@@ -271,7 +277,7 @@ bool ts_slab_refill(struct ts_lane *lane, unsigned c)
 	uint64_t most = ts_stack_capacity(c) / 2;
 
 	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin)) {
-		ts_count(fail_mapping, 1);
+		ts_failed(TS_FAILED_MAPPING);
 		errno = ENOMEM;
 		return false;
 	}
@@ -636,6 +642,7 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 		lane->classes |= (uint64_t)1 << c;
 	}
 	add_units(lane, c, (int)units);
+	ts_count_class(c, slabs_adopted, 1);
 	ts_bump_word(&lane->stat->cls[c].allocs, live);
 	return live;
 }

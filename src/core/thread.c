@@ -270,8 +270,10 @@ void ts_thread_recover(struct ts_thread *survivor)
 	for (uint32_t i = count; i-- > 0;) {
 		struct ts_thread *thread = ts_table_at(&ts_threads, i);
 
-		if (thread->stat)
+		if (thread->stat) {
 			ts_words_clear(&thread->stat->w, sizeof(thread->stat->w));
+			ts_words_clear(thread->stat->cls, sizeof(thread->stat->cls));
+		}
 		if (thread == survivor || !thread->stat)
 			continue;
 		thread->depth = 0;

@@ -49,9 +49,13 @@ struct ts_thread {
 	uint32_t warm_count;
 	uint32_t slot_count;
 	uint32_t slots[TS_SLOTS_CACHED]; /* free epoch slots */
-	char **spare_blocks;             /* stack blocks, linked by their word 0 */
+	struct {
+		uint64_t calls, bytes, ns; /* of this thread's madvise calls */
+	} purges;
+	char **spare_blocks; /* stack blocks, linked by their word 0 */
 	uint32_t spare_count;
-	bool ending; /* later calls take lanes for the length of the call only */
+	uint8_t failure; /* enum ts_failure: why an allocation failed, until it is recorded */
+	bool ending;     /* later calls take lanes for the length of the call only */
 	uint32_t next_free;
 	struct ts_scope scopes_inline[TS_SCOPES_INLINE];
 };
@@ -99,6 +103,15 @@ static inline void ts_thread_retain(struct ts_thread *thread, int64_t bytes)
 	thread->retained_bytes += (uint64_t)bytes;
 	ts_a64_store_rlx(&thread->stat->w.retained_bytes, thread->retained_bytes);
 }
+
+/* Count for a size class: in the thread's own words, where an atomic add would cost more than the rest. */
+#define ts_count_own_class(cls_, name, amount)                                                     \
+	do {                                                                                       \
+		if (ts_tls.self && !ts_tls.self->ending)                                           \
+			ts_bump_word(&ts_tls.self->stat->cls[cls_].name, (amount));                \
+		else                                                                               \
+			ts_count_class((cls_), name, (amount));                                    \
+	} while (0)
 
 /* A 512-byte aligned stack block; NULL = no memory. */
 char **ts_thread_block_get(struct ts_thread *thread);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "obs/blockread.h"
 
+#include <string.h>
+
 enum { TRIES = 8 };
 
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
@@ -49,27 +51,69 @@ static void add_holdings(struct ts_lane_sum *sum, const struct ts_block_lane *la
 
 void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane)
 {
-	if (ts_a64_load_rlx(&lane->w.epoch_id))
+	bool bound = ts_a64_load_rlx(&lane->w.epoch_id) != 0;
+
+	if (bound)
 		add_holdings(sum, lane);
 	sum->large_allocs += ts_a64_load_rlx(&lane->w.large_allocs);
 	sum->large_frees += ts_a64_load_rlx(&lane->w.large_frees);
 	sum->slow_hits += ts_a64_load_rlx(&lane->w.slow_hits);
 	sum->slow_misses += ts_a64_load_rlx(&lane->w.slow_misses);
 	sum->collected += ts_a64_load_rlx(&lane->w.collected);
+	sum->trims += ts_a64_load_rlx(&lane->w.trims);
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
 		sum->cls[i].allocs += ts_a64_load_rlx(&lane->cls[i].allocs);
 		sum->cls[i].frees += ts_a64_load_rlx(&lane->cls[i].frees);
+		if (!bound)
+			sum->cls[i].resting_units += ts_a16_load_rlx(&lane->units[i]);
 	}
+}
+
+/* The largest of words called *_max, the sum of the others. */
+static void add_word(const char *name, uint64_t *sum, uint64_t value)
+{
+	size_t length = strlen(name);
+
+	if (length < 4 || strcmp(name + length - 4, "_max") != 0)
+		*sum += value;
+	else if (value > *sum)
+		*sum = value;
 }
 
 void ts_blockread_add_thread(struct ts_thread_sum *sum, const struct ts_block_thread *thread)
 {
 	sum->threads += ts_a64_load_rlx(&thread->w.tid) != 0;
-	sum->retained_bytes += ts_a64_load_rlx(&thread->w.retained_bytes);
-	sum->epochs_opened += ts_a64_load_rlx(&thread->w.epochs_opened);
-	sum->epochs_closed += ts_a64_load_rlx(&thread->w.epochs_closed);
-	sum->epochs_discarded += ts_a64_load_rlx(&thread->w.epochs_discarded);
-	sum->epochs_finished += ts_a64_load_rlx(&thread->w.epochs_finished);
+#define ADD(name) add_word(#name, &sum->name, ts_a64_load_rlx(&thread->w.name));
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD, scope, ADD(name))
+#include "core/words.def"
+#undef ADD
+}
+
+void ts_blockread_add_classes(struct ts_class_counts counts[TS_CLASS_ROWS],
+			      const struct ts_block_classes *block)
+{
+	for (unsigned i = 0; i < TS_CLASS_ROWS_PER_BLOCK; i++) {
+		const struct ts_class_row *row = &block->row[i];
+		uint64_t cls = block->first + i;
+
+		if (cls >= TS_CLASS_ROWS)
+			return;
+#define ADD(name) counts[cls].name += ts_a64_load_rlx(&row->name);
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLASS, scope, ADD(name))
+#include "core/words.def"
+#undef ADD
+	}
+}
+
+void ts_blockread_add_thread_classes(struct ts_class_counts counts[TS_CLASS_ROWS],
+				     const struct ts_block_thread *thread)
+{
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
+#define ADD(name) counts[i].name += ts_a64_load_rlx(&thread->cls[i].name);
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD_CLASS, scope, ADD(name))
+#include "core/words.def"
+#undef ADD
+	}
 }
 
 uint64_t ts_lane_sum_allocs(const struct ts_lane_sum *sum)

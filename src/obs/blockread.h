@@ -27,6 +27,9 @@ union ts_block_copy {
 	struct ts_block_heaps heaps;
 	struct ts_block_header header;
 	struct ts_block_fields fields;
+	struct ts_block_classes classes;
+	struct ts_block_failures failures;
+	struct ts_block_closes closes;
 	ts_a64 words[TS_BLOCKREAD_SLOTS_MAX * TS_BLOCK_BYTES / sizeof(ts_a64)];
 };
 
@@ -41,6 +44,7 @@ struct ts_class_sum {
 	uint64_t allocs;
 	uint64_t frees;
 	uint64_t units;
+	uint64_t resting_units; /* of lanes that a thread keeps for reuse */
 };
 
 struct ts_lane_sum {
@@ -56,23 +60,32 @@ struct ts_lane_sum {
 	uint64_t slow_hits;
 	uint64_t slow_misses;
 	uint64_t collected;
+	uint64_t trims;
 	uint64_t units_live;
 	struct ts_class_sum cls[TS_CLASS_COUNT];
 };
 
 void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane);
 
-/* What threads count, or keep, each for itself. */
+/* What threads count, or keep, each for itself; of *_max words the largest. */
 struct ts_thread_sum {
 	uint64_t threads; /* that have not ended */
-	uint64_t retained_bytes;
-	uint64_t epochs_opened;
-	uint64_t epochs_closed;
-	uint64_t epochs_discarded;
-	uint64_t epochs_finished;
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD, scope, uint64_t name;)
+#include "core/words.def"
 };
 
 void ts_blockread_add_thread(struct ts_thread_sum *sum, const struct ts_block_thread *thread);
+
+/* Counters of a size class, with those that threads keep for themselves. */
+struct ts_class_counts {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLASS, scope, uint64_t name;)
+#include "core/words.def"
+};
+
+void ts_blockread_add_classes(struct ts_class_counts counts[TS_CLASS_ROWS],
+			      const struct ts_block_classes *block);
+void ts_blockread_add_thread_classes(struct ts_class_counts counts[TS_CLASS_ROWS],
+				     const struct ts_block_thread *thread);
 
 /* a - b, or 0: what is read beside running threads may lag, and a foreign segment may lie. */
 static inline uint64_t ts_minus(uint64_t a, uint64_t b)

@@ -8,17 +8,37 @@
 enum ts_field_group {
 	TS_GROUP_SNAPSHOT,
 	TS_GROUP_GLOBAL,
+	TS_GROUP_LAST_CLOSE,
+	TS_GROUP_CLOSE,
 	TS_GROUP_LABELS,
 	TS_GROUP_FAILURES,
-	TS_GROUP_INVALID_FREE,
+	TS_GROUP_RECENT,
+	TS_GROUP_SAMPLING,
+	TS_GROUP_TLS_CACHE,
+	TS_GROUP_BACKEND,
 	TS_GROUP_SAFETY,
+	TS_GROUP_INVALID_FREE,
 	TS_GROUP_CLASS,
 	TS_GROUP_EPOCH,
 	TS_GROUP_DOMAIN,
+	TS_GROUP_THREAD,
+	TS_GROUP_COUNT,
 };
+
+/* Where a group stands in the JSON: the name of its object or array, in the object of another group. */
+struct ts_group {
+	const char *name; /* "" = the top level */
+	enum ts_field_group parent;
+	bool rows; /* an array with an object a row */
+};
+extern const struct ts_group ts_groups[TS_GROUP_COUNT];
+
+/* "epochs[].domains[]." and such: what precedes a field's name. */
+const char *ts_group_path(enum ts_field_group group, char *path, size_t path_bytes);
 
 enum ts_value_type {
 	TS_VALUE_U64,
+	TS_VALUE_I64,
 	TS_VALUE_F64,
 	TS_VALUE_BOOL,
 	TS_VALUE_TEXT,
@@ -28,6 +48,7 @@ struct ts_value {
 	enum ts_value_type type;
 	union {
 		uint64_t u64;
+		int64_t i64;
 		double f64;
 		bool boolean;
 		const char *text; /* good until the next text of a field is asked for */
@@ -40,6 +61,9 @@ struct ts_subject {
 	const struct ts_class_view *cls;
 	const struct ts_epoch_view *epoch;
 	const struct ts_domain_view *domain;
+	const struct ts_thread_view *thread;
+	const struct ts_close_view *close;
+	const struct ts_failure_view *failure;
 };
 
 struct ts_field {
@@ -48,7 +72,7 @@ struct ts_field {
 	const char *kind;
 	enum ts_value_type type;
 	const char *unit;
-	unsigned metric;
+	const char *metric; /* "family" or "family,label" or "family,label=value"; "" = none */
 	const char *help;
 	struct ts_value (*value)(const struct ts_subject *subject);
 };

@@ -17,7 +17,7 @@
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */
 #define TS_STATS_MAJOR 1u
-#define TS_STATS_MINOR 0u
+#define TS_STATS_MINOR 1u
 
 #define TS_STATS_CHUNK_BYTES ((size_t)256 * 1024)
 #define TS_STATS_BUILD_ID_BYTES 32
@@ -60,7 +60,7 @@ struct ts_field_entry {
 	uint8_t scope; /* enum ts_field_scope */
 	uint8_t kind;  /* enum ts_field_kind */
 	uint16_t bytes;
-	uint32_t offset; /* from the words of the scope: after the block head, or from the epoch's row */
+	uint32_t offset; /* from the first word of the scope in its block or row */
 };
 
 enum ts_field_scope {
@@ -68,6 +68,10 @@ enum ts_field_scope {
 	TS_SCOPE_LANE = 2,
 	TS_SCOPE_EPOCH = 3,
 	TS_SCOPE_THREAD = 4,
+	TS_SCOPE_CLASS = 5,
+	TS_SCOPE_THREAD_CLASS = 6,
+	TS_SCOPE_FAILURE = 7,
+	TS_SCOPE_CLOSE = 8,
 };
 
 enum ts_field_kind {

@@ -144,6 +144,10 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 			 value->u64 > INT64_MAX ? (long long)INT64_MAX : (long long)value->u64);
 		put_text(json, number);
 		break;
+	case TS_VALUE_I64:
+		snprintf(number, sizeof(number), "%lld", (long long)value->i64);
+		put_text(json, number);
+		break;
 	case TS_VALUE_F64:
 		/* JSON has no word for what is not a number. */
 		snprintf(number, sizeof(number), "%.6g", value->f64);
@@ -160,8 +164,8 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 
 /* ---------------------------------------------------------------------------------------- snapshot -- */
 
-static void render_group(struct ts_json *json, enum ts_field_group group,
-			 const struct ts_subject *subject)
+static void render_fields(struct ts_json *json, enum ts_field_group group,
+			  const struct ts_subject *subject)
 {
 	for (size_t i = 0; i < ts_field_count; i++) {
 		struct ts_value value;
@@ -173,12 +177,9 @@ static void render_group(struct ts_json *json, enum ts_field_group group,
 	}
 }
 
-static void render_labels(struct ts_json *json, const struct ts_subject *subject)
+/* The registry's texts, by id: names that no list can have. */
+static void render_labels(struct ts_json *json, const struct ts_snapshot *s)
 {
-	const struct ts_snapshot *s = subject->snapshot;
-
-	ts_json_open(json, "label_registry", '{');
-	render_group(json, TS_GROUP_LABELS, subject);
 	ts_json_open(json, "labels", '{');
 	for (unsigned i = 0; i < s->label_count; i++) {
 		struct ts_value label = { .type = TS_VALUE_TEXT, .text = s->labels[i] };
@@ -188,56 +189,214 @@ static void render_labels(struct ts_json *json, const struct ts_subject *subject
 		ts_json_value(json, id, &label);
 	}
 	ts_json_close(json, '}');
-	ts_json_close(json, '}');
 }
 
-static void render_epoch(struct ts_json *json, const struct ts_subject *subject)
+static size_t count_rows(enum ts_field_group group, const struct ts_subject *subject)
+{
+	switch (group) {
+	case TS_GROUP_CLASS:
+		return TS_CLASS_COUNT;
+	case TS_GROUP_EPOCH:
+		return subject->snapshot->epoch_count;
+	case TS_GROUP_DOMAIN:
+		return subject->epoch->domain_count;
+	case TS_GROUP_THREAD:
+		return subject->snapshot->thread_count;
+	case TS_GROUP_CLOSE:
+		return subject->snapshot->close_count;
+	case TS_GROUP_RECENT:
+		return subject->snapshot->failure_count;
+	default:
+		return 0;
+	}
+}
+
+/* False: the row says that there is nothing in it. */
+static bool take_row(enum ts_field_group group, size_t i, struct ts_subject *subject)
+{
+	const struct ts_snapshot *s = subject->snapshot;
+
+	switch (group) {
+	case TS_GROUP_CLASS:
+		subject->cls = &s->classes[i];
+		return true;
+	case TS_GROUP_EPOCH:
+		subject->epoch = &s->epochs[i];
+		return true;
+	case TS_GROUP_DOMAIN:
+		subject->domain = &s->domains[subject->epoch->first_domain + i];
+		return true;
+	case TS_GROUP_THREAD:
+		subject->thread = &s->threads[i];
+		return subject->thread->tid != 0;
+	case TS_GROUP_CLOSE:
+		subject->close = &s->closes[i];
+		return true;
+	case TS_GROUP_RECENT:
+		subject->failure = &s->failures[i];
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void render_inside(struct ts_json *json, enum ts_field_group group,
+			  const struct ts_subject *subject);
+
+static void render_rows(struct ts_json *json, enum ts_field_group group,
+			const struct ts_subject *subject)
 {
 	struct ts_subject row = *subject;
 
-	ts_json_open(json, NULL, '{');
-	render_group(json, TS_GROUP_EPOCH, subject);
-	ts_json_open(json, "domains", '[');
-	for (size_t i = 0; i < subject->epoch->domain_count; i++) {
-		row.domain = &subject->snapshot->domains[subject->epoch->first_domain + i];
+	ts_json_open(json, ts_groups[group].name, '[');
+	for (size_t i = 0; i < count_rows(group, subject); i++) {
+		if (!take_row(group, i, &row))
+			continue;
 		ts_json_open(json, NULL, '{');
-		render_group(json, TS_GROUP_DOMAIN, &row);
+		render_inside(json, group, &row);
 		ts_json_close(json, '}');
 	}
 	ts_json_close(json, ']');
-	ts_json_close(json, '}');
+}
+
+/* A group's fields, then the groups in it. */
+static void render_inside(struct ts_json *json, enum ts_field_group group,
+			  const struct ts_subject *subject)
+{
+	render_fields(json, group, subject);
+	if (group == TS_GROUP_LABELS)
+		render_labels(json, subject->snapshot);
+	for (enum ts_field_group inner = 0; inner < TS_GROUP_COUNT; inner++) {
+		if (ts_groups[inner].parent != group || inner == TS_GROUP_SNAPSHOT)
+			continue;
+		if (!*ts_groups[inner].name) {
+			render_fields(json, inner, subject);
+		} else if (ts_groups[inner].rows) {
+			render_rows(json, inner, subject);
+		} else {
+			ts_json_open(json, ts_groups[inner].name, '{');
+			render_inside(json, inner, subject);
+			ts_json_close(json, '}');
+		}
+	}
 }
 
 void ts_render_snapshot(struct ts_json *json, const struct ts_snapshot *snapshot)
 {
-	struct ts_subject subject = { .snapshot = snapshot };
+	struct ts_subject subject = {
+		.snapshot = snapshot,
+		.close = snapshot->close_count ? snapshot->closes : NULL,
+	};
 
 	ts_json_open(json, NULL, '{');
-	render_group(json, TS_GROUP_SNAPSHOT, &subject);
-	render_group(json, TS_GROUP_GLOBAL, &subject);
-	render_labels(json, &subject);
-	ts_json_open(json, "alloc_failures", '{');
-	render_group(json, TS_GROUP_FAILURES, &subject);
+	render_inside(json, TS_GROUP_SNAPSHOT, &subject);
 	ts_json_close(json, '}');
-	ts_json_open(json, "safety", '{');
-	ts_json_open(json, "invalid_free", '{');
-	render_group(json, TS_GROUP_INVALID_FREE, &subject);
+}
+
+/* ------------------------------------------------------------------------------------------ schema -- */
+
+static void put_member(struct ts_json *json, const char *name, const char *text)
+{
+	const struct ts_value value = { .type = TS_VALUE_TEXT, .text = text };
+
+	ts_json_value(json, name, &value);
+}
+
+/* What a value of this type looks like. */
+static void put_type(struct ts_json *json, enum ts_value_type type)
+{
+	static const struct ts_value zero = { .type = TS_VALUE_U64, .u64 = 0 };
+
+	switch (type) {
+	case TS_VALUE_U64:
+		put_member(json, "type", "integer");
+		ts_json_value(json, "minimum", &zero);
+		break;
+	case TS_VALUE_I64:
+		put_member(json, "type", "integer");
+		break;
+	case TS_VALUE_F64:
+		ts_json_open(json, "type", '[');
+		put_member(json, NULL, "number");
+		put_member(json, NULL, "null");
+		ts_json_close(json, ']');
+		break;
+	case TS_VALUE_BOOL:
+		put_member(json, "type", "boolean");
+		break;
+	case TS_VALUE_TEXT:
+		put_member(json, "type", "string");
+		break;
+	}
+}
+
+static void put_field(struct ts_json *json, const struct ts_field *field)
+{
+	ts_json_open(json, field->name, '{');
+	put_type(json, field->type);
+	put_member(json, "description", field->help);
+	put_member(json, "kind", field->kind);
+	if (*field->unit)
+		put_member(json, "unit", field->unit);
+	if (*field->metric)
+		put_member(json, "metric", field->metric);
 	ts_json_close(json, '}');
-	render_group(json, TS_GROUP_SAFETY, &subject);
-	ts_json_close(json, '}');
-	ts_json_open(json, "classes", '[');
-	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
-		subject.cls = &snapshot->classes[i];
-		ts_json_open(json, NULL, '{');
-		render_group(json, TS_GROUP_CLASS, &subject);
+}
+
+/* Does what belongs to `inner` stand in the same object as what belongs to `group`? */
+static bool same_object(enum ts_field_group inner, enum ts_field_group group)
+{
+	return inner == group || (ts_groups[inner].parent == group && !*ts_groups[inner].name);
+}
+
+static bool inside(enum ts_field_group inner, enum ts_field_group group)
+{
+	return ts_groups[inner].parent == group && *ts_groups[inner].name;
+}
+
+static void put_required(struct ts_json *json, enum ts_field_group group)
+{
+	ts_json_open(json, "required", '[');
+	for (size_t i = 0; i < ts_field_count; i++)
+		if (same_object(ts_fields[i].group, group))
+			put_member(json, NULL, ts_fields[i].name);
+	for (enum ts_field_group inner = 0; inner < TS_GROUP_COUNT; inner++)
+		if (inside(inner, group))
+			put_member(json, NULL, ts_groups[inner].name);
+	ts_json_close(json, ']');
+}
+
+/* The members of an object's schema: newer libraries may have more fields, none may be missing. */
+static void put_object(struct ts_json *json, enum ts_field_group group)
+{
+	put_member(json, "type", "object");
+	put_required(json, group);
+	ts_json_open(json, "properties", '{');
+	for (size_t i = 0; i < ts_field_count; i++)
+		if (same_object(ts_fields[i].group, group))
+			put_field(json, &ts_fields[i]);
+	for (enum ts_field_group inner = 0; inner < TS_GROUP_COUNT; inner++) {
+		if (!inside(inner, group))
+			continue;
+		ts_json_open(json, ts_groups[inner].name, '{');
+		if (ts_groups[inner].rows) {
+			put_member(json, "type", "array");
+			ts_json_open(json, "items", '{');
+			put_object(json, inner);
+			ts_json_close(json, '}');
+		} else {
+			put_object(json, inner);
+		}
 		ts_json_close(json, '}');
 	}
-	ts_json_close(json, ']');
-	ts_json_open(json, "epochs", '[');
-	for (size_t i = 0; i < snapshot->epoch_count; i++) {
-		subject.epoch = &snapshot->epochs[i];
-		render_epoch(json, &subject);
-	}
-	ts_json_close(json, ']');
+	ts_json_close(json, '}');
+}
+
+void ts_render_schema(struct ts_json *json)
+{
+	ts_json_open(json, NULL, '{');
+	put_member(json, "$schema", "https://json-schema.org/draft/2020-12/schema");
+	put_member(json, "title", "tslab stats --json");
+	put_object(json, TS_GROUP_SNAPSHOT);
 	ts_json_close(json, '}');
 }

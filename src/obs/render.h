@@ -29,6 +29,9 @@ void ts_json_open(struct ts_json *json, const char *name, char bracket);
 void ts_json_close(struct ts_json *json, char bracket);
 void ts_json_value(struct ts_json *json, const char *name, const struct ts_value *value);
 
+/* JSON Schema (draft 2020-12) of what ts_render_snapshot writes. */
+void ts_render_schema(struct ts_json *json);
+
 /* The whole snapshot as one object. */
 void ts_render_snapshot(struct ts_json *json, const struct ts_snapshot *snapshot);
 

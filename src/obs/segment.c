@@ -208,6 +208,10 @@ static const struct ts_field_entry directory[] = {
 #define TS_WORDS_OF_LANE struct ts_lane_words
 #define TS_WORDS_OF_EPOCH struct ts_epoch_words
 #define TS_WORDS_OF_THREAD struct ts_thread_words
+#define TS_WORDS_OF_CLASS struct ts_class_row
+#define TS_WORDS_OF_THREAD_CLASS struct ts_thread_class_words
+#define TS_WORDS_OF_FAILURE struct ts_failure_words
+#define TS_WORDS_OF_CLOSE struct ts_close_words
 #define TS_WORD(scope_, name_, kind_, unit_, text_)                                                \
 	{ .name = #name_,                                                                          \
 	  .unit = unit_,                                                                           \
@@ -323,7 +327,12 @@ static void copy_for_child(char *to, const char *from, size_t bytes)
 		case TS_BLOCK_LANE:
 		case TS_BLOCK_EPOCHS:
 		case TS_BLOCK_THREAD:
+		case TS_BLOCK_FAILURES:
+		case TS_BLOCK_CLOSES:
 			memcpy(to + at, head, offsetof(struct ts_block_head, seq));
+			break;
+		case TS_BLOCK_CLASSES:
+			memcpy(to + at, head, offsetof(struct ts_block_classes, row));
 			break;
 		default:
 			memcpy(to + at, head, length);

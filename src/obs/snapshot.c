@@ -172,9 +172,65 @@ static bool take_thread(struct ts_snapshot *s, const struct ts_block_thread *blo
 
 	if (!thread)
 		return false;
-	thread->tid = W(&block->w, tid);
-	thread->depth = W(&block->w, depth);
+#define TAKE(name) thread->name = W(&block->w, name);
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD, scope, TAKE(name))
+#include "core/words.def"
+#undef TAKE
 	ts_blockread_add_thread(&s->thread_sum, block);
+	ts_blockread_add_thread_classes(s->class_counts, block);
+	return true;
+}
+
+/* An entry is whole while its first and last word are the same number. */
+static bool take_failures(struct ts_snapshot *s, const struct ts_block_failures *block)
+{
+	for (unsigned i = 0; i < TS_FAILURES_PER_BLOCK; i++) {
+		const struct ts_failure_words *event = &block->event[i];
+		const uint64_t label[] = { W(event, label0), W(event, label1), W(event, label2),
+					   W(event, label3) };
+		uint64_t what = W(event, what);
+		struct ts_failure_view *view;
+
+		if (!W(event, begin) || W(event, begin) != W(event, end))
+			continue;
+		view = APPEND(s->failures, s->failure_count);
+		if (!view)
+			return false;
+		memset(view, 0, sizeof(*view));
+		view->number = W(event, begin);
+		view->time_ns = W(event, time_ns);
+		view->epoch_id = W(event, epoch_id);
+		view->bytes = W(event, bytes);
+		view->reason = what & 0xff;
+		view->cls = (what >> 8 & 0xff) - 1 < TS_CLASS_ROWS ? (what >> 8 & 0xff) - 1 :
+								     TS_CLASS_ROWS;
+		view->error = what >> 16 & 0xffff;
+		view->site = what >> 32;
+		view->tid = W(event, tid);
+		copy_text(view->label, sizeof(view->label), (const char *)label, sizeof(label));
+	}
+	return true;
+}
+
+static bool take_closes(struct ts_snapshot *s, const struct ts_block_closes *block)
+{
+	for (unsigned i = 0; i < TS_CLOSES_PER_BLOCK; i++) {
+		const struct ts_close_words *event = &block->event[i];
+		const uint64_t label[] = { W(event, label0), W(event, label1), W(event, label2),
+					   W(event, label3) };
+		struct ts_close_view *view;
+
+		if (!W(event, begin) || W(event, begin) != W(event, end))
+			continue;
+		view = APPEND(s->closes, s->close_count);
+		if (!view)
+			return false;
+		copy_text(view->label, sizeof(view->label), (const char *)label, sizeof(label));
+#define TAKE(name) view->name = W(event, name);
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLOSE, scope, TAKE(name))
+#include "core/words.def"
+#undef TAKE
+	}
 	return true;
 }
 
@@ -195,6 +251,13 @@ static bool take_tables(struct ts_snapshot *s, const union ts_block_copy *copy)
 		return true;
 	case TS_BLOCK_THREAD:
 		return take_thread(s, &copy->thread);
+	case TS_BLOCK_CLASSES:
+		ts_blockread_add_classes(s->class_counts, &copy->classes);
+		return true;
+	case TS_BLOCK_FAILURES:
+		return take_failures(s, &copy->failures);
+	case TS_BLOCK_CLOSES:
+		return take_closes(s, &copy->closes);
 	case TS_BLOCK_HEAPS:
 		if (W(&copy->heaps.heap[0], id) == 1)
 			s->current_epoch = W(&copy->heaps.heap[0], ring_current);
@@ -401,9 +464,51 @@ static struct ts_place_view *find_place(struct ts_snapshot *s, uint64_t index)
 	return place;
 }
 
+static int newest_failure(const void *a, const void *b)
+{
+	uint64_t x = ((const struct ts_failure_view *)a)->number,
+		 y = ((const struct ts_failure_view *)b)->number;
+
+	return (x < y) - (x > y);
+}
+
+static int newest_close(const void *a, const void *b)
+{
+	uint64_t x = ((const struct ts_close_view *)a)->begin,
+		 y = ((const struct ts_close_view *)b)->begin;
+
+	return (x < y) - (x > y);
+}
+
+/* Of this epoch, while it drains; for the epoch that a ring entry names, of the entry's last one. */
+static const struct ts_close_view *find_close(const struct ts_snapshot *s,
+					      const struct ts_epoch_view *epoch)
+{
+	uint64_t place = epoch->ring_index | epoch->heap_id << 8;
+
+	for (size_t i = 0; i < s->close_count; i++)
+		if (s->closes[i].epoch_id == epoch->id ||
+		    (epoch->ring_current && s->closes[i].what >> 8 == place))
+			return &s->closes[i];
+	return NULL;
+}
+
+static void finish_events(struct ts_snapshot *s)
+{
+	if (s->failure_count)
+		qsort(s->failures, s->failure_count, sizeof(*s->failures), newest_failure);
+	if (s->close_count)
+		qsort(s->closes, s->close_count, sizeof(*s->closes), newest_close);
+	for (size_t i = 0; i < s->failure_count; i++)
+		s->failures[i].place = find_place(s, s->failures[i].site);
+	for (size_t i = 0; i < s->epoch_count; i++)
+		s->epochs[i].last_close = find_close(s, &s->epochs[i]);
+}
+
 static bool finish_domains(struct ts_snapshot *s)
 {
-	size_t places = s->domain_count < TS_PLACES_MAX ? s->domain_count : TS_PLACES_MAX;
+	size_t wanted = s->domain_count + s->failure_count;
+	size_t places = wanted < TS_PLACES_MAX ? wanted : TS_PLACES_MAX;
 
 	s->places = calloc(places + 1, sizeof(*s->places));
 	if (!s->places)
@@ -423,6 +528,16 @@ static bool finish_domains(struct ts_snapshot *s)
 	return true;
 }
 
+static void sum_classes(struct ts_snapshot *s)
+{
+	for (unsigned i = 0; i < TS_CLASS_ROWS; i++) {
+#define ADD(name) s->class_total.name += s->class_counts[i].name;
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLASS, scope, ADD(name))
+#include "core/words.def"
+#undef ADD
+	}
+}
+
 static void take_class_table(struct ts_snapshot *s)
 {
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
@@ -432,6 +547,7 @@ static void take_class_table(struct ts_snapshot *s)
 		s->classes[i].objects_per_slab = s->header.size_class[i].objects_per_slab;
 		s->classes[i].units_per_slab = s->header.size_class[i].units_per_slab;
 		s->classes[i].sum = &s->lanes.cls[i];
+		s->classes[i].counts = &s->class_counts[i];
 	}
 }
 
@@ -465,6 +581,8 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 		*why = "too large for the memory there is";
 		return false;
 	}
+	finish_events(s);
+	sum_classes(s);
 	return true;
 }
 
@@ -477,6 +595,8 @@ void ts_snapshot_free(struct ts_snapshot *s)
 	free(s->modules);
 	free(s->threads);
 	free(s->lane_views);
+	free(s->failures);
+	free(s->closes);
 	memset(s, 0, sizeof(*s));
 }
 

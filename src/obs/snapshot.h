@@ -42,6 +42,7 @@ struct ts_epoch_view {
 	struct ts_lane_sum lanes;
 	size_t first_domain;
 	size_t domain_count;
+	const struct ts_close_view *last_close; /* of this epoch, or of its ring entry; NULL: none kept */
 };
 
 struct ts_place_view;
@@ -77,6 +78,29 @@ struct ts_class_view {
 	uint64_t objects_per_slab;
 	uint64_t units_per_slab;
 	const struct ts_class_sum *sum;
+	const struct ts_class_counts *counts;
+};
+
+/* An allocation that failed. */
+struct ts_failure_view {
+	uint64_t number;
+	uint64_t time_ns;
+	uint64_t epoch_id; /* 0 = unknown */
+	uint64_t bytes;
+	unsigned reason; /* as ts_field_reason names them */
+	unsigned cls;    /* TS_CLASS_LARGE; TS_CLASS_ROWS = none */
+	unsigned error;
+	uint64_t site;
+	uint64_t tid;
+	char label[TS_LABEL_BYTES];
+	const struct ts_place_view *place;
+};
+
+/* The end of an epoch that moved memory or left something behind. */
+struct ts_close_view {
+	char label[TS_LABEL_BYTES];
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLOSE, scope, uint64_t name;)
+#include "core/words.def"
 };
 
 struct ts_module_view {
@@ -92,8 +116,8 @@ struct ts_site_view {
 };
 
 struct ts_thread_view {
-	uint64_t tid;
-	uint64_t depth;
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD, scope, uint64_t name;)
+#include "core/words.def"
 };
 
 struct ts_lane_view {
@@ -130,6 +154,8 @@ struct ts_snapshot {
 	struct ts_class_view classes[TS_CLASS_COUNT];
 	struct ts_lane_sum lanes;
 	struct ts_thread_sum thread_sum;
+	struct ts_class_counts class_counts[TS_CLASS_ROWS];
+	struct ts_class_counts class_total; /* large objects included */
 	uint64_t label_count;
 	char labels[TS_LABEL_IDS][TS_LABEL_BYTES];
 	uint64_t current_epoch; /* ring index of the default heap's newest epoch */
@@ -150,6 +176,10 @@ struct ts_snapshot {
 	size_t thread_count;
 	struct ts_lane_view *lane_views; /* bound ones, by epoch */
 	size_t lane_view_count;
+	struct ts_failure_view *failures; /* the newest first */
+	size_t failure_count;
+	struct ts_close_view *closes; /* the newest first */
+	size_t close_count;
 };
 
 /*

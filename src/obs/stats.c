@@ -101,11 +101,8 @@ static void take_process_words(const union ts_block_copy *copy, void *context)
 {
 	struct tslab_process_stats *out = context;
 
-#define TAKE_PROCESS(name) out->name = ts_a64_load_rlx(&copy->process.w.name);
-#define TAKE_LANE(name)
-#define TAKE_EPOCH(name)
-#define TAKE_THREAD(name)
-#define TS_WORD(scope, name, kind, unit, text) TAKE_##scope(name)
+#define TS_WORD(scope, name, kind, unit, text)                                                     \
+	TS_OF_SCOPE(PROCESS, scope, out->name = ts_a64_load_rlx(&copy->process.w.name);)
 #include "core/words.def"
 }
 
@@ -163,14 +160,54 @@ static void describe_class(struct tslab_class_stats *out, unsigned class_index, 
 	out->committed_bytes = units * TS_UNIT_BYTES;
 }
 
+struct class_counts {
+	struct ts_class_counts cls[TS_CLASS_ROWS];
+};
+
+static void add_classes(const union ts_block_copy *copy, void *context)
+{
+	ts_blockread_add_classes(((struct class_counts *)context)->cls, &copy->classes);
+}
+
+static void add_thread_classes(const union ts_block_copy *copy, void *context)
+{
+	ts_blockread_add_thread_classes(((struct class_counts *)context)->cls, &copy->thread);
+}
+
+static void take_class_counts(struct tslab_class_stats *out, const struct ts_class_counts *counts)
+{
+	out->slow_path_hits = counts->slow_hits;
+	out->slow_path_reused = counts->slow_reused;
+	out->slow_path_new_slabs = counts->slabs_opened;
+	out->slow_path_misses = counts->chunk_misses;
+	out->epoch_closed = counts->epoch_closed;
+	out->slabs_adopted = counts->slabs_adopted;
+	out->slab_units_recycled = counts->units_recycled;
+	out->slab_units_returned = counts->units_overflowed;
+	out->purge_calls = counts->purge_calls;
+	out->purge_bytes = counts->purge_bytes;
+	out->purge_failures = counts->purge_failures;
+	out->close_passes = counts->close_passes;
+	out->close_scanned_units = counts->close_scanned_units;
+	out->close_recycled_units = counts->close_recycled_units;
+	out->close_ns = counts->close_ns;
+	out->lock_fast = counts->lock_fast;
+	out->lock_contended = counts->lock_contended;
+	out->pushes_retried = counts->pushes_retried;
+}
+
 int tslab_stats_class(unsigned class_index, struct tslab_class_stats *stats)
 {
 	struct tslab_class_stats out = { .struct_bytes = sizeof(out) };
+	struct class_counts counts = { .cls = { { .slow_hits = 0 } } };
 	struct ts_lane_sum sum = { .lanes = 0 };
 
 	if (!accepts(stats) || class_index >= TS_CLASS_COUNT)
 		return -EINVAL;
 	visit_blocks(TS_BLOCK_LANE, add_lane, &sum);
+	visit_blocks(TS_BLOCK_CLASSES, add_classes, &counts);
+	visit_blocks(TS_BLOCK_THREAD, add_thread_classes, &counts);
+	take_class_counts(&out, &counts.cls[class_index]);
 	out.allocations = sum.cls[class_index].allocs;
 	out.frees = sum.cls[class_index].frees;
 	describe_class(&out, class_index, sum.cls[class_index].units,
@@ -300,6 +337,13 @@ static void find_thread(const union ts_block_copy *copy, void *context)
 	search->out.incarnation = ts_a64_load_rlx(&words->incarnation);
 	search->out.open_scopes = ts_a64_load_rlx(&words->depth);
 	search->out.retained_bytes = ts_a64_load_rlx(&words->retained_bytes);
+	search->out.alloc_samples = ts_a64_load_rlx(&words->alloc_samples);
+	search->out.alloc_wall_ns_sum = ts_a64_load_rlx(&words->alloc_wall_ns_sum);
+	search->out.alloc_cpu_ns_sum = ts_a64_load_rlx(&words->alloc_cpu_ns_sum);
+	search->out.alloc_wait_ns_sum = ts_a64_load_rlx(&words->alloc_wait_ns_sum);
+	search->out.alloc_wall_ns_max = ts_a64_load_rlx(&words->alloc_wall_ns_max);
+	search->out.alloc_cpu_ns_max = ts_a64_load_rlx(&words->alloc_cpu_ns_max);
+	search->out.alloc_wait_ns_max = ts_a64_load_rlx(&words->alloc_wait_ns_max);
 }
 
 int tslab_stats_thread(int tid, struct tslab_thread_stats *stats)

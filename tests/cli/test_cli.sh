@@ -29,7 +29,7 @@ ok() { # ok NAME: by the status of the last command
 		echo "ok $count - $1"
 	else
 		count=$((count + 1))
-		sed 's/^/# out: /' "$work/out"
+		head -n 60 "$work/out" | sed 's/^/# out: /'
 		sed 's/^/# err: /' "$work/err"
 		echo "not ok $count - $1"
 	fi
@@ -92,7 +92,7 @@ line_of() {
 	grep -n "$1" "$source" | cut -d: -f1
 }
 
-for program in jq setpriv; do
+for program in jq setpriv python3; do
 	command -v "$program" >/dev/null || {
 		echo "Bail out! $program is missing"
 		exit 1
@@ -140,17 +140,6 @@ run 0 "$tslab" top --by age_ns --json "$victim_pid" && json 'length == 2 and .[0
 ok 'top --json'
 run 2 "$tslab" top --by nonsense "$victim_pid" && says 'no number "nonsense"' && says 'refcount'
 ok 'top lists what it can rank by'
-
-# Every field that the list names is in the JSON, and the other way round.
-"$tslab" stats --fields | awk '{ print $1 }' | LC_ALL=C sort >"$work/listed"
-run 0 "$tslab" stats --json "$victim_pid" && jq -r '
-	def leaves(p): to_entries[] | "\(p)\(.key)" as $at | .value |
-		if type == "object" then leaves($at + ".")
-		elif type == "array" then first | leaves($at + "[].")
-		else $at end;
-	.epochs |= map(select(.domains != [])) | del(.label_registry.labels) | leaves("")' "$work/out" |
-	LC_ALL=C sort >"$work/present" && cmp "$work/listed" "$work/present" >>"$work/err" 2>&1
-ok 'stats --fields lists what the JSON has'
 
 # -- the same from a file ----------------------------------------------------------------------------
 run_stdin() {
@@ -213,6 +202,94 @@ run 0 "$tslab" stats "$victim_pid" && ! LC_ALL=C grep -q "$(printf '\033')" "$wo
 ok 'labels cannot speak to the terminal'
 run 0 "$tslab" stats --json "$victim_pid" && json '[.epochs[].label] | any(contains("c\"d"))'
 ok 'and are data in JSON'
+
+# -- the list of fields ------------------------------------------------------------------------------
+# Every field that the list names is in the JSON, and the other way round.
+start leak failures closing
+"$tslab" stats --fields | awk '{ print $1 }' | LC_ALL=C sort >"$work/listed"
+run 0 "$tslab" stats --json "$victim_pid" && cp "$work/out" "$work/all.json" && jq -r '
+	def leaves(p): to_entries[] | "\(p)\(.key)" as $at | .value |
+		if type == "object" then leaves($at + ".")
+		elif type == "array" then first | leaves($at + "[].")
+		else $at end;
+	.epochs |= map(select(.domains != [])) | del(.label_registry.labels) | leaves("")' "$work/out" |
+	LC_ALL=C sort >"$work/present" && cmp "$work/listed" "$work/present" >>"$work/err" 2>&1
+ok 'stats --fields lists what the JSON has'
+run 0 "$tslab" stats --schema && cp "$work/out" "$work/schema.json" &&
+	run 0 python3 -c 'import json, sys, jsonschema
+schema = json.load(open(sys.argv[1]))
+jsonschema.Draft202012Validator.check_schema(schema)
+jsonschema.Draft202012Validator(schema).validate(json.load(open(sys.argv[2])))' \
+		"$work/schema.json" "$work/all.json"
+ok 'stats --schema is a schema, and the JSON follows it'
+jq 'del(.epochs[0].refcount)' "$work/all.json" >"$work/less.json"
+run 1 python3 -c 'import json, sys, jsonschema
+jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(sys.argv[1])))' \
+	"$work/schema.json" "$work/less.json" && says "refcount"
+ok 'a missing field does not'
+"$tslab" stats --fields | awk '$4 != "-" { print $4 }' | LC_ALL=C sort | uniq -d >"$work/twice"
+run 1 grep . "$work/twice"
+ok 'no two fields have the same metric'
+
+# -- do the figures agree ----------------------------------------------------------------------------
+run 0 "$tslab" verify "$victim_pid" && shows 'fields and [0-9]+ relations agree'
+ok 'verify'
+run 0 "$tslab" verify --list && shows 'slow-paths-by-class'
+ok 'verify --list'
+# shellcheck disable=SC2094 # another file
+run_stdin "$work/all.json" 0 "$tslab" verify --stdin
+ok 'verify --stdin'
+jq '.total_slow_path_hits += 1 | .classes[3].live_bytes = 77 | del(.backend.superslab_count)' \
+	"$work/all.json" >"$work/wrong.json"
+run_stdin "$work/wrong.json" 4 "$tslab" verify --stdin && shows '^slow-paths-by-class: ' \
+	'^live-bytes-by-class: ' '^class-live-within-slabs: classes\[3\]' '^field: backend\.superslab_count'
+ok 'verify finds what does not agree'
+run_stdin "$work/wrong.json" 4 "$tslab" verify --json --stdin && json 'map(.id) | contains(["field"])'
+ok 'verify --json'
+start traffic
+run 0 "$tslab" verify "$victim_pid" && run 0 "$tslab" stats --json "$victim_pid" &&
+	cp "$work/out" "$work/traffic.json" && json '.total_madvise_calls > 0 and .closes != []
+		and (.closes | length) <= 64 and .total_remote_frees > 0
+		and ([.classes[].epoch_close_recycled_slabs] | add) > 0
+		and ([.classes[].list_move_full_to_partial] | add) > 0
+		and ([.classes[].empty_slab_recycled] | add) > 0
+		and ([.classes[].empty_slab_overflowed] | add) > 0'
+ok 'after traffic of several threads all figures agree'
+# shellcheck disable=SC2016 # the variable is jq's
+run 0 jq -e '[.closes[] | select(.by == "close")] as $c | ($c | length) > 0 and
+	all(.closes[]; .returned_bytes <= .held_bytes and .madvise_ns <= .duration_ns) and
+	([.closes[].number] | . == (sort | reverse))' "$work/traffic.json"
+ok 'and the closes that it made are told'
+start busy
+run 1 "$tslab" verify "$victim_pid" && shows 'does not rest'
+ok 'while it goes on they are not compared'
+
+# -- failed allocations ------------------------------------------------------------------------------
+start failures
+line=$(line_of 'THRESHOLD \*/')
+run 0 "$tslab" stats --json "$victim_pid" &&
+	json '.alloc_failures | .threshold == 1 and .exhaustion == 1 and .epoch_closed == 2 and .invalid == 1
+		and .mapfail == 0 and (.recent | map(.reason)) ==
+		["invalid", "epoch_closed", "epoch_closed", "exhaustion", "threshold"]' &&
+	json '.alloc_failures.recent | .[3].label == "limited" and .[3].size == 2097152 and
+		.[3].class_index == -1 and .[3].errno == 12 and .[2].label == "closed" and .[2].errno == 116 and
+		.[2].class_index == 14 and .[1].class_index == -1 and all(.[]; .tid > 0)' &&
+	json '.classes[14].slow_path_epoch_closed == 1 and .total_slow_epoch_closed == 2 and
+		.large_slow_epoch_closed == 1'
+ok 'failed allocations are recorded'
+if jq -e '.alloc_failures.recent[4].file | endswith("victim.c")' "$work/out" >/dev/null; then
+	json ".alloc_failures.recent[4] | .line == $line and .function == \"fail_in_every_way\""
+else # without optimization the library's own frame is in between
+	json '.alloc_failures.recent[4].site != ""'
+fi
+ok 'with the place that asked'
+TSLAB_TRACE_FAILURES=1
+export TSLAB_TRACE_FAILURES
+start failures
+unset TSLAB_TRACE_FAILURES
+cp "$work/victim.err" "$work/out"
+[ "$(grep -c 'allocation failed: reason=threshold size=1152921504606846976 errno=12' "$work/out")" -eq 1 ]
+ok 'TSLAB_TRACE_FAILURES=1 prints them, not all at once'
 
 # -- source lines ------------------------------------------------------------------------------------
 start leak
@@ -317,13 +394,13 @@ else
 fi
 
 # -- usage -------------------------------------------------------------------------------------------
-for command in ps stats top leaks doctor; do
+for command in ps stats top leaks doctor verify; do
 	run 0 "$tslab" $command --help && shows "^Usage: tslab $command"
 	ok "$command --help"
 	run 2 "$tslab" $command --no-such-option && says 'Try `tslab'
 	ok "$command refuses an unknown option"
 done
-run 0 "$tslab" --help && shows 'ps' 'stats' 'top' 'leaks' 'doctor'
+run 0 "$tslab" --help && shows 'ps' 'stats' 'top' 'leaks' 'doctor' 'verify'
 ok '--help'
 run 2 "$tslab" && says 'Usage'
 ok 'no command'

@@ -8,6 +8,9 @@
  *   closing          an epoch that was closed with an object in it
  *   thread-end       a thread that ends inside an epoch
  *   misuse           a double free and an exit without an enter
+ *   failures         one failed allocation of each kind that a program can provoke
+ *   traffic          threads that allocate, free across threads, close and discard, then end
+ *   busy             the same without an end
  *   references       a reference that is not given back
  *   hidden           forbid other processes of this user to look
  *   impostor         something else under the segment's name (run with TSLAB_STATS=0)
@@ -15,6 +18,7 @@
  *   deadlock         hold everything up instead of reading stdin
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +76,99 @@ static void misuse(void)
 	require(!tslab_epoch_discard(epoch), "discard");
 }
 
+static void fail_in_every_way(void)
+{
+	tslab_epoch_t limited = open_epoch("limited"), closed = open_epoch("closed");
+	void *kept = tslab_alloc(closed, 100);
+
+	require(!tslab_malloc((size_t)1 << 60), "threshold"); /* THRESHOLD */
+	require(!tslab_epoch_set_limit(limited, 1 << 20), "limit");
+	require(!tslab_alloc(limited, 2 << 20), "exhaustion");
+	require(!tslab_epoch_close(closed), "close");
+	require(!tslab_alloc(closed, 200), "closed");
+	require(!tslab_alloc(closed, 100000), "closed, large");
+	require(!tslab_aligned_alloc(3, 100), "invalid");
+	tslab_free(kept);
+}
+
+/* -- traffic: every kind of event, from several threads ---------------------------------------------- */
+
+enum { TRAFFIC_THREADS = 3, TRAFFIC_ROUNDS = 600, HANDED = 64 };
+
+static pthread_mutex_t handing = PTHREAD_MUTEX_INITIALIZER;
+static void *handed[HANDED];
+
+/* Leaves an object for another thread and frees what one left. */
+static void hand_over(void *object, unsigned place)
+{
+	void *other;
+
+	pthread_mutex_lock(&handing);
+	other = handed[place % HANDED];
+	handed[place % HANDED] = object;
+	pthread_mutex_unlock(&handing);
+	tslab_free(other);
+}
+
+static void traffic_round(unsigned round)
+{
+	tslab_epoch_t epoch = open_epoch(round % 3 ? "closed" : "discarded");
+	unsigned count = round % 50 ? 40 : 4000;
+
+	require(!tslab_domain_enter(epoch), "enter");
+	for (unsigned i = 0; i < count; i++) {
+		void *object = tslab_malloc(1 + i * 97 % 5000 + (i % 37 == 0) * 60000);
+
+		require(object != NULL, "alloc");
+		if (i % 3 == 0)
+			tslab_free(object);
+		else if (i % 16 == 1 && round % 3)
+			hand_over(object, round + i);
+		else if (round % 3)
+			tslab_free(object);
+	}
+	require(!tslab_domain_exit(epoch), "exit");
+	/* What the close finds is left to later rounds, of other threads too. */
+	require(round % 3 ? !tslab_epoch_close(epoch) : !tslab_epoch_discard(epoch), "end");
+	if (round % 3)
+		for (unsigned i = 0; i < HANDED; i++)
+			hand_over(NULL, i);
+}
+
+static void *traffic(void *endless)
+{
+	for (unsigned round = 0; endless || round < TRAFFIC_ROUNDS; round++)
+		traffic_round(round);
+	return NULL;
+}
+
+static void run_traffic(bool endless)
+{
+	pthread_t threads[TRAFFIC_THREADS];
+
+	for (int i = 0; i < TRAFFIC_THREADS; i++)
+		require(!pthread_create(&threads[i], NULL, traffic, endless ? &threads : NULL),
+			"thread");
+	for (int i = 0; !endless && i < TRAFFIC_THREADS; i++)
+		require(!pthread_join(threads[i], NULL), "join");
+}
+
+/* A close that gives most of an epoch's memory to the thread's cache, and one object that stays. */
+static void drain_into_cache(void)
+{
+	tslab_epoch_t epoch = open_epoch("draining");
+	void *objects[500];
+
+	/* Twice: the second time from freed slots, more than a thread has at hand. */
+	for (int pass = 0; pass < 2; pass++) {
+		for (int i = pass; i < 500; i++)
+			objects[i] = tslab_alloc(epoch, 1024);
+		for (int i = 1; i < 500; i++)
+			tslab_free(objects[i]);
+	}
+	require(objects[0] && !tslab_epoch_close(epoch), "close");
+}
+
 static int impostor(void)
 {
 	int fd = memfd_create("tslab.v1", MFD_CLOEXEC);
@@ -108,6 +205,13 @@ static void obey(const char *word, const char *operand)
 		require(!pthread_join(thread, NULL), "join");
 	} else if (!strcmp(word, "misuse")) {
 		misuse();
+	} else if (!strcmp(word, "failures")) {
+		fail_in_every_way();
+	} else if (!strcmp(word, "traffic")) {
+		run_traffic(false);
+		drain_into_cache();
+	} else if (!strcmp(word, "busy")) {
+		run_traffic(true);
 	} else if (!strcmp(word, "references")) {
 		require(!tslab_epoch_add_references(open_epoch("referenced"), 1), "references");
 	} else if (!strcmp(word, "impostor")) {

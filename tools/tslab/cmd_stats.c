@@ -2,7 +2,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "obs/fields.h"
+#include "obs/render.h"
 #include "tool.h"
 
 static const char help[] =
@@ -12,31 +12,39 @@ static const char help[] =
 	"  --no-text         the same\n"
 	"  --epochs          all epochs, not only the ten largest\n"
 	"  --class N         one size class, every field\n"
-	"  --fields          list the fields of the JSON with their meaning; needs no process\n" SOURCE_HELP;
+	"  --fields          list the fields of the JSON with kind, unit, metric and meaning; needs no process\n"
+	"  --schema          JSON Schema of the JSON; needs no process\n" SOURCE_HELP;
 
 enum { EPOCHS_SHOWN = 10 };
 
 static int print_fields(void)
 {
-	static const char *const groups[] = { "",
-					      "",
-					      "label_registry.",
-					      "alloc_failures.",
-					      "safety.invalid_free.",
-					      "safety.",
-					      "classes[].",
-					      "epochs[].",
-					      "epochs[].domains[]." };
-
 	for (size_t i = 0; i < ts_field_count; i++) {
 		const struct ts_field *field = &ts_fields[i];
-		char name[96];
+		char path[96], name[160];
 
-		snprintf(name, sizeof(name), "%s%s", groups[field->group], field->name);
-		printf("%-42s %-8s %-12s %s\n", name, field->kind, *field->unit ? field->unit : "-",
+		snprintf(name, sizeof(name), "%s%s",
+			 ts_group_path(field->group, path, sizeof(path)), field->name);
+		printf("%-46s %-8s %-12s %-46s %s\n", name, field->kind,
+		       *field->unit ? field->unit : "-", *field->metric ? field->metric : "-",
 		       field->help);
 	}
 	return EXIT_FINE;
+}
+
+static bool to_stdout(void *context, const char *bytes, size_t count)
+{
+	(void)context;
+	return fwrite(bytes, 1, count, stdout) == count;
+}
+
+static int print_schema(void)
+{
+	struct ts_json json;
+
+	ts_json_start(&json, to_stdout, NULL);
+	ts_render_schema(&json);
+	return ts_json_end(&json) ? EXIT_FINE : complain("cannot write the schema");
 }
 
 static void print_bytes(const char *label, const json_t *object, const char *name, const char *remark)
@@ -171,6 +179,7 @@ int cmd_stats(int argc, char **argv)
 						 { "epochs", no_argument, NULL, 'e' },
 						 { "class", required_argument, NULL, 'c' },
 						 { "fields", no_argument, NULL, 'f' },
+						 { "schema", no_argument, NULL, 's' },
 						 SOURCE_OPTIONS,
 						 { NULL, 0, NULL, 0 } };
 	struct source source = { .name = NULL };
@@ -187,6 +196,8 @@ int cmd_stats(int argc, char **argv)
 			return complain_usage("stats");
 		if (option == 'f')
 			return print_fields();
+		if (option == 's')
+			return print_schema();
 		as_json |= option == 'j';
 		if (option == 'e')
 			epochs_shown = SIZE_MAX;

@@ -16,6 +16,7 @@ static const struct {
 	{ "top", cmd_top, "rank epochs or size classes" },
 	{ "leaks", cmd_leaks, "show scopes that were entered and not left" },
 	{ "doctor", cmd_doctor, "say what is wrong, why, and what to do" },
+	{ "verify", cmd_verify, "check that the figures agree with each other" },
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
@@ -53,7 +54,7 @@ static void print_help(FILE *to)
 	for (unsigned i = 0; i < COMMAND_COUNT; i++)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n`tslab COMMAND --help` tells more. A process can be read by its own user and by root.\n"
-	      "Exit status: 0 fine, 1 no process (ps), 2 trouble, 4 something was found (leaks, doctor).\n",
+	      "Exit status: 0 fine, 1 no process (ps), 2 trouble, 4 something was found (leaks, doctor, verify).\n",
 	      to);
 }
 

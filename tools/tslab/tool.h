@@ -19,13 +19,13 @@
 
 enum exit_code {
 	EXIT_FINE = 0,
-	EXIT_NONE = 1,     /* ps: no process */
+	EXIT_NONE = 1,     /* ps: no process; verify: the process did not rest */
 	EXIT_TROUBLE = 2,  /* bad usage, or the process cannot be read */
-	EXIT_FINDINGS = 4, /* leaks, doctor: something was found */
+	EXIT_FINDINGS = 4, /* leaks, doctor, verify: something was found */
 };
 
 typedef int command_main(int argc, char **argv);
-command_main cmd_ps, cmd_stats, cmd_top, cmd_leaks, cmd_doctor;
+command_main cmd_ps, cmd_stats, cmd_top, cmd_leaks, cmd_doctor, cmd_verify;
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
