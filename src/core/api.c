@@ -16,6 +16,7 @@
 #include "large.h"
 #include "process.h"
 #include "report.h"
+#include "sample.h"
 #include "slab.h"
 #include "stack.h"
 #include "thread.h"
@@ -108,8 +109,12 @@ static void *alloc_somewhere(size_t bytes, size_t align)
 /* Called by jumps: its return address is the program's, which failures are recorded with. */
 static cold void *alloc_slow(size_t bytes, size_t align)
 {
-	void *p = alloc_somewhere(bytes, align);
+	struct ts_sample sample;
+	void *p;
 
+	ts_sample_begin(&sample, ts_tls.lane);
+	p = alloc_somewhere(bytes, align);
+	ts_sample_end(&sample);
 	return p ? p :
 		   ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
 				     __builtin_return_address(0));
@@ -168,12 +173,15 @@ void *tslab_aligned_alloc(size_t alignment, size_t bytes)
 void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
+	struct ts_sample sample;
 	void *p;
 
 	if (ts_a64_load_rlx(&lane->epoch_id) == epoch && epoch)
 		return tslab_malloc(bytes);
 	ts_fork_check();
+	ts_sample_begin(&sample, NULL);
 	p = alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
+	ts_sample_end(&sample);
 	return p ? p : ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
 }
 

@@ -18,20 +18,21 @@
 #define TS_BLOCK_BYTES 1024u
 
 enum ts_block_kind {
-	TS_BLOCK_NONE = 0,      /* end of the used part of a segment */
-	TS_BLOCK_PROCESS = 1,   /* struct ts_block_process */
-	TS_BLOCK_LANE = 2,      /* struct ts_block_lane */
-	TS_BLOCK_EPOCHS = 3,    /* struct ts_block_epochs */
-	TS_BLOCK_THREAD = 4,    /* struct ts_block_thread */
-	TS_BLOCK_SITES = 5,     /* struct ts_block_sites */
-	TS_BLOCK_MODULE = 6,    /* struct ts_block_module */
-	TS_BLOCK_LABELS = 7,    /* struct ts_block_labels */
-	TS_BLOCK_HEAPS = 8,     /* struct ts_block_heaps */
-	TS_BLOCK_HEADER = 9,    /* the observer's own: segment header */
-	TS_BLOCK_FIELDS = 10,   /* the observer's own: field directory */
-	TS_BLOCK_CLASSES = 11,  /* struct ts_block_classes */
-	TS_BLOCK_FAILURES = 12, /* struct ts_block_failures */
-	TS_BLOCK_CLOSES = 13,   /* struct ts_block_closes */
+	TS_BLOCK_NONE = 0,        /* end of the used part of a segment */
+	TS_BLOCK_PROCESS = 1,     /* struct ts_block_process */
+	TS_BLOCK_LANE = 2,        /* struct ts_block_lane */
+	TS_BLOCK_EPOCHS = 3,      /* struct ts_block_epochs */
+	TS_BLOCK_THREAD = 4,      /* struct ts_block_thread */
+	TS_BLOCK_SITES = 5,       /* struct ts_block_sites */
+	TS_BLOCK_MODULE = 6,      /* struct ts_block_module */
+	TS_BLOCK_LABELS = 7,      /* struct ts_block_labels */
+	TS_BLOCK_HEAPS = 8,       /* struct ts_block_heaps */
+	TS_BLOCK_HEADER = 9,      /* the observer's own: segment header */
+	TS_BLOCK_FIELDS = 10,     /* the observer's own: field directory */
+	TS_BLOCK_CLASSES = 11,    /* struct ts_block_classes */
+	TS_BLOCK_FAILURES = 12,   /* struct ts_block_failures */
+	TS_BLOCK_CLOSES = 13,     /* struct ts_block_closes */
+	TS_BLOCK_HISTOGRAMS = 14, /* struct ts_block_histograms */
 };
 
 struct ts_block_head {
@@ -190,6 +191,18 @@ struct ts_block_closes {
 	struct ts_close_words event[TS_CLOSES_PER_BLOCK];
 };
 
+enum ts_histogram {
+	TS_HISTOGRAM_ALLOC_WALL, /* sampled allocations */
+	TS_HISTOGRAM_CLOSE,      /* closes and discards that are recorded */
+	TS_HISTOGRAM_LOCK_WAIT,  /* locks that were waited for */
+	TS_HISTOGRAMS,
+};
+#define TS_HISTOGRAM_BUCKETS 41 /* histogram.h has their bounds */
+struct ts_block_histograms {
+	struct ts_block_head head;
+	ts_a64 times[TS_HISTOGRAMS][TS_HISTOGRAM_BUCKETS];
+};
+
 #define TS_HEAPS_PER_BLOCK 15
 struct ts_block_heaps {
 	struct ts_block_head head;
@@ -206,6 +219,7 @@ _Static_assert(sizeof(struct ts_block_process) <= TS_BLOCK_BYTES, "process block
 _Static_assert(sizeof(struct ts_block_lane) <= TS_BLOCK_BYTES, "lane block");
 _Static_assert(sizeof(struct ts_block_epochs) <= TS_BLOCK_BYTES, "epochs block");
 _Static_assert(sizeof(struct ts_block_thread) <= 2 * TS_BLOCK_BYTES, "thread block");
+_Static_assert(sizeof(struct ts_block_histograms) <= TS_BLOCK_BYTES, "histograms block");
 _Static_assert(sizeof(struct ts_block_failures) <= TS_BLOCK_BYTES, "failures block");
 _Static_assert(sizeof(struct ts_block_closes) <= TS_BLOCK_BYTES, "closes block");
 _Static_assert(sizeof(struct ts_block_classes) <= TS_BLOCK_BYTES, "classes block");

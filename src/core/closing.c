@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "closing.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "histogram.h"
 #include "os.h"
 #include "process.h"
 #include "ring.h"
 
 #define PROBE_BYTES ((uint64_t)16 << 20)
-
-ts_a32 ts_rss_probe;
 
 static struct ts_ring closes = {
 	.kind = TS_BLOCK_CLOSES,
@@ -19,19 +17,9 @@ static struct ts_ring closes = {
 	.words = sizeof(struct ts_close_words) / sizeof(ts_a64),
 };
 
-void ts_closing_start(void)
-{
-	const char *wanted = getenv("TSLAB_RSS_PROBE");
-
-	if (wanted && !strcmp(wanted, "always"))
-		ts_a32_store_rlx(&ts_rss_probe, TS_RSS_PROBE_ALWAYS);
-	else if (wanted && !strcmp(wanted, "never"))
-		ts_a32_store_rlx(&ts_rss_probe, TS_RSS_PROBE_NEVER);
-}
-
 static bool probes_rss(uint64_t held_bytes)
 {
-	switch (ts_a32_load_rlx(&ts_rss_probe)) {
+	switch (ts_control_rss_probe()) {
 	case TS_RSS_PROBE_ALWAYS:
 		return true;
 	case TS_RSS_PROBE_NEVER:
@@ -134,6 +122,7 @@ void ts_closing_end(const struct ts_closing *closing)
 	uint64_t ns = ts_os_clock_ns() - closing->began_ns;
 	struct ts_close_words *event = (struct ts_close_words *)ts_ring_begin(&closes);
 
+	ts_histogram_count(TS_HISTOGRAM_CLOSE, ns);
 	if (!event)
 		return;
 	put_event(event, closing, ns);

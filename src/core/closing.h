@@ -9,18 +9,11 @@
 #ifndef TS_CORE_CLOSING_H
 #define TS_CORE_CLOSING_H
 
+#include "control.h"
 #include "heap.h"
 #include "thread.h"
 
 enum ts_ended_by { TS_ENDED_BY_CLOSE = 1, TS_ENDED_BY_DISCARD = 2 };
-
-/* Whether the resident set is read before and after: two file reads, about 8 us. */
-enum ts_rss_probe {
-	TS_RSS_PROBE_LARGE, /* of epochs that hold 16 MiB or more, where that vanishes */
-	TS_RSS_PROBE_ALWAYS,
-	TS_RSS_PROBE_NEVER,
-};
-extern TS_HIDDEN ts_a32 ts_rss_probe;
 
 struct ts_closing {
 	uint64_t epoch_id;
@@ -43,7 +36,7 @@ static inline bool ts_closing_moves_memory(const struct ts_epoch *epoch)
 
 	return !thread || thread->ending || thread->warm_count >= TS_WARM_LANES ||
 	       thread->retained_bytes + held > epoch->heap->retain_bytes ||
-	       ts_a32_load_rlx(&ts_rss_probe) == TS_RSS_PROBE_ALWAYS;
+	       ts_control_rss_probe() == TS_RSS_PROBE_ALWAYS;
 }
 
 void ts_closing_begin(struct ts_closing *closing, const struct ts_epoch *epoch, uint64_t id,
@@ -58,8 +51,5 @@ struct ts_settling {
 };
 void ts_settling_begin(struct ts_settling *settling, const struct ts_lane *lane);
 void ts_settling_end(const struct ts_settling *settling, const struct ts_lane *lane);
-
-/* Once: TSLAB_RSS_PROBE. */
-void ts_closing_start(void);
 
 #endif

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "chunk.h"
-#include "closing.h"
+#include "control.h"
 #include "epoch.h"
 #include "fork.h"
+#include "histogram.h"
 #include "label.h"
 #include "lock.h"
 #include "os.h"
@@ -79,7 +80,8 @@ static int start_process(void)
 		ts_blocks_choose_source();
 	ts_process_start();
 	ts_sizeclass_start();
-	ts_closing_start();
+	ts_histogram_start();
+	ts_control_start();
 	ts_os_clock_sync();
 	return 0;
 }

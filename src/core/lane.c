@@ -11,6 +11,7 @@
 #include "lock.h"
 #include "process.h"
 #include "report.h"
+#include "sample.h"
 #include "slab.h"
 #include "stack.h"
 #include "thread.h"
@@ -151,7 +152,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 	ts_a64_store_rlx(&lane->epoch_id, id);
 	lane->depth = 0;
 	lane->settled = TS_NOT_SETTLED;
-	ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_of);
+	ts_a64_store_rlx(&lane->class_of, ts_sample_table());
 	ts_a64_store_rlx(&lane->holder, 0);
 	TS_ASSERT((ts_a64_load_rlx(&lane->w) & (TS_LW_DISC | TS_LW_DEAD)) &&
 			  (ts_a64_load_rlx(&lane->w) & TS_LW_HELD),

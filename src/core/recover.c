@@ -3,6 +3,7 @@
 
 #include "epoch.h"
 #include "heap.h"
+#include "histogram.h"
 #include "os.h"
 #include "process.h"
 #include "slab.h"
@@ -261,6 +262,7 @@ void ts_recover(struct ts_thread *survivor)
 	uint32_t slots = ts_a32_load_rlx(&ts_epochs.count);
 
 	ts_process_clear();
+	ts_histogram_clear();
 	ts_os_clock_sync();
 	ts_chunk_show();
 	ts_a64_store_rlx(&ts_process()->range_bytes, ts_range.chunk_count << TS_CHUNK_SHIFT);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "heap.h"
 #include "os.h"
 #include "site.h"
@@ -109,13 +110,12 @@ void ts_report_failure(unsigned reason, uint64_t epoch_id, size_t bytes, int err
 {
 	static const char *const reasons[] = { "unknown", "threshold",    "exhaustion",
 					       "mapfail", "epoch_closed", "invalid" };
-	const char *wanted = getenv("TSLAB_TRACE_FAILURES");
 	struct ts_refusal refusal = { .epoch = ts_epoch_find(epoch_id), .epoch_id = epoch_id };
 	char place[128], call[96];
 	char line[384];
 	int length;
 
-	if (!wanted || strcmp(wanted, "1") != 0 || !may_print(&failures))
+	if (ts_a64_load_rlx(&ts_control->trace_failures) != 1 || !may_print(&failures))
 		return;
 	where(&refusal, place, sizeof(place));
 	ts_site_describe(site, call, sizeof(call));

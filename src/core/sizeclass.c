@@ -20,8 +20,8 @@ const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT] = {
 };
 
 uint16_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = {
-	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES] = TS_CLASS_GATE * TS_BIN_BYTES
+const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 2] = {
+	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = TS_CLASS_GATE * TS_BIN_BYTES
 };
 uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 

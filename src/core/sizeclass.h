@@ -38,7 +38,9 @@ extern TS_HIDDEN const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
  */
 #define TS_BIN_BYTES 32u
 extern TS_HIDDEN uint16_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
-extern TS_HIDDEN const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
+extern TS_HIDDEN const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 2];
+/* The same by another address: the slow path allocates after all (sample.h). */
+#define ts_sizeclass_sampled (ts_sizeclass_gated + 1)
 /* Local bits of a fresh slab: 0 where a slot starts, 1 elsewhere. */
 extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 

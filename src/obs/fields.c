@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "obs/fields.h"
 
+#include "core/histogram.h"
+
 #include <elf.h>
 #include <math.h>
 #include <stdio.h>
@@ -131,6 +133,12 @@ static const char *ts_field_interpretation(const struct ts_snapshot *s)
 			      "clean measurement";
 }
 
+/* Upper bound of a bucket; the last one has none. */
+static double ts_field_bound(unsigned bucket)
+{
+	return bucket + 1 < TS_HISTOGRAM_BUCKETS ? (double)ts_histogram_bound(bucket) : (double)NAN;
+}
+
 /* ------------------------------------------------------------------------------------ by size class -- */
 
 static uint64_t ts_field_class_slabs(const struct ts_class_view *cls, uint64_t units)
@@ -225,6 +233,7 @@ static uint64_t ts_field_scope_age_ns(const struct ts_snapshot *s, const struct 
 #define W (subject->thread)
 #define L (subject->close)
 #define F (subject->failure)
+#define B (subject->bucket)
 #define K(word) (C->counts->word)
 #define A(word) (S->class_total.word)
 #define P(word) ts_a64_load_rlx(&S->process.w.word)
@@ -261,6 +270,10 @@ const struct ts_group ts_groups[TS_GROUP_COUNT] = {
 	[TS_GROUP_EPOCH] = { "epochs", TS_GROUP_SNAPSHOT, true },
 	[TS_GROUP_DOMAIN] = { "domains", TS_GROUP_EPOCH, true },
 	[TS_GROUP_THREAD] = { "threads", TS_GROUP_SNAPSHOT, true },
+	[TS_GROUP_HIST] = { "hist", TS_GROUP_SNAPSHOT, false },
+	[TS_GROUP_ALLOC_WALL] = { "alloc_wall_ns", TS_GROUP_HIST, true },
+	[TS_GROUP_CLOSE_TIME] = { "epoch_close_ns", TS_GROUP_HIST, true },
+	[TS_GROUP_LOCK_WAIT] = { "lock_wait_ns", TS_GROUP_HIST, true },
 };
 
 const char *ts_group_path(enum ts_field_group group, char *path, size_t path_bytes)

@@ -22,6 +22,10 @@ enum ts_field_group {
 	TS_GROUP_EPOCH,
 	TS_GROUP_DOMAIN,
 	TS_GROUP_THREAD,
+	TS_GROUP_HIST,
+	TS_GROUP_ALLOC_WALL,
+	TS_GROUP_CLOSE_TIME,
+	TS_GROUP_LOCK_WAIT,
 	TS_GROUP_COUNT,
 };
 
@@ -64,6 +68,7 @@ struct ts_subject {
 	const struct ts_thread_view *thread;
 	const struct ts_close_view *close;
 	const struct ts_failure_view *failure;
+	unsigned bucket;
 };
 
 struct ts_field {

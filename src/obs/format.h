@@ -13,6 +13,10 @@
 
 #define TS_STATS_NAME "tslab.v1"
 #define TS_STATS_MALLOC_NAME "tslab-malloc.v1" /* of a preloaded malloc */
+/* Files of TSLAB_STATS_DIR append boot, start in ns and pid to such a name, then "+1" and so on for chunks. */
+#define TS_STATS_FILE_MARK "-"
+/* And the page that others may write (struct ts_control, src/core/control.h) this. */
+#define TS_CONTROL_MARK ".control"
 #define TS_STATS_MAGIC "TSLABSEG"
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */
@@ -21,6 +25,14 @@
 
 #define TS_STATS_CHUNK_BYTES ((size_t)256 * 1024)
 #define TS_STATS_BUILD_ID_BYTES 32
+
+/* Four chunks of each size from 256 KiB to 4 MiB: few descriptors, and small core files for the many. */
+static inline size_t ts_stats_chunk_bytes(unsigned chunk)
+{
+	unsigned doublings = chunk / 4 < 4 ? chunk / 4 : 4;
+
+	return TS_STATS_CHUNK_BYTES << doublings;
+}
 
 struct ts_block_header {
 	struct ts_block_head head;

@@ -206,6 +206,10 @@ static size_t count_rows(enum ts_field_group group, const struct ts_subject *sub
 		return subject->snapshot->close_count;
 	case TS_GROUP_RECENT:
 		return subject->snapshot->failure_count;
+	case TS_GROUP_ALLOC_WALL:
+	case TS_GROUP_CLOSE_TIME:
+	case TS_GROUP_LOCK_WAIT:
+		return TS_HISTOGRAM_BUCKETS;
 	default:
 		return 0;
 	}
@@ -234,6 +238,11 @@ static bool take_row(enum ts_field_group group, size_t i, struct ts_subject *sub
 		return true;
 	case TS_GROUP_RECENT:
 		subject->failure = &s->failures[i];
+		return true;
+	case TS_GROUP_ALLOC_WALL:
+	case TS_GROUP_CLOSE_TIME:
+	case TS_GROUP_LOCK_WAIT:
+		subject->bucket = (unsigned)i;
 		return true;
 	default:
 		return false;

@@ -5,7 +5,8 @@
  * Blocks come from sealed memfds whose descriptors stay open: whoever may look at this process (same
  * user, or root) opens them through /proc/PID/fd and maps them read-only; nobody can write or truncate
  * them. If the kernel refuses a memfd the chunk is private memory of the same layout, which debuggers
- * still find through tslab_root. TSLAB_STATS=0 leaves core with its own private blocks.
+ * still find through tslab_root. TSLAB_STATS=0 leaves core with its own private blocks; TSLAB_STATS_DIR
+ * puts the same bytes into files (statsdir.h).
  *
  * fork: the pages are shared with the child, which must never write into the parent's. The child puts
  * private memory in their place at once, and memfds of its own when core has recovered.
@@ -24,11 +25,13 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "core/control.h"
 #include "core/fork.h"
 #include "core/range.h"
 #include "core/sizeclass.h"
 #include "obs/format.h"
 #include "obs/segment.h"
+#include "obs/statsdir.h"
 #include "tslab/stats.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -36,22 +39,27 @@
 #endif
 
 /* Descriptors low in the table belong to the program: shells and servers count on 3, 4, 5. */
-enum { FD_LOWEST = 400 };
+enum { FD_LOWEST = 400, CONTROL_LOST = -2 };
 
 struct tslab_root tslab_root = {
 	.magic = { 'T', 'S', 'L', 'A', 'B', 'S', 'E', 'G' },
 	.struct_bytes = sizeof(struct tslab_root),
 };
 
-/* Which file carries a chunk of tslab_root; fd < 0: private memory. */
-static struct {
+/* Which file carries a chunk of tslab_root, or ts_control; fd < 0: private memory. */
+static struct carrier {
 	int fd;
 	dev_t dev;
 	ino_t ino;
-} carrier[TSLAB_ROOT_CHUNKS];
+} carrier[TSLAB_ROOT_CHUNKS], control = { .fd = -1 };
 
 static size_t used_bytes; /* of the last chunk */
 static ts_a64 visible_bytes;
+
+uint64_t ts_segment_visible_bytes(void)
+{
+	return ts_a64_load_rlx(&visible_bytes);
+}
 
 /* What of a chunk carries blocks: a child of fork that copies more touches memory for nothing. */
 static size_t chunk_used_bytes(unsigned chunk)
@@ -59,22 +67,9 @@ static size_t chunk_used_bytes(unsigned chunk)
 	return chunk + 1 == tslab_root.chunk_count ? used_bytes : tslab_root.chunk[chunk].bytes;
 }
 
-uint64_t ts_segment_visible_bytes(void)
-{
-	return ts_a64_load_rlx(&visible_bytes);
-}
-
 static void *chunk_base(unsigned chunk)
 {
 	return (void *)(uintptr_t)tslab_root.chunk[chunk].address;
-}
-
-/* Four chunks of each size from 256 KiB to 4 MiB: few descriptors, and small core files for the many. */
-static size_t chunk_size_bytes(unsigned chunk)
-{
-	unsigned doublings = chunk / 4 < 4 ? chunk / 4 : 4;
-
-	return TS_STATS_CHUNK_BYTES << doublings;
 }
 
 static int high_fd(int fd)
@@ -87,39 +82,61 @@ static int high_fd(int fd)
 	return high;
 }
 
-/* A shared mapping of a fresh memfd, sealed after it was mapped; NULL if the kernel refuses any of it. */
-static void *map_sealed(unsigned chunk, size_t bytes)
+/* A fresh file's shared mapping, sealed once it is mapped; NULL if the kernel refuses any of it. */
+static void *map_shared(int fd, size_t bytes, int seals, struct carrier *file)
 {
-	char name[32];
 	struct stat st;
 	void *base;
-	int fd;
+
+	if (fd < 0)
+		return NULL;
+	base = fstat(fd, &st) ? MAP_FAILED :
+				mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED || (seals && fcntl(fd, F_ADD_SEALS, seals))) {
+		if (base != MAP_FAILED)
+			munmap(base, bytes);
+		close(fd);
+		return NULL;
+	}
+	file->fd = fd;
+	file->dev = st.st_dev;
+	file->ino = st.st_ino;
+	return base;
+}
+
+static void *map_memfd(const char *name, size_t bytes, mode_t mode, int seals, struct carrier *file)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return NULL;
+	fd = high_fd(fd);
+	if (!ftruncate(fd, (off_t)bytes) && !fchmod(fd, mode))
+		return map_shared(fd, bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | seals, file);
+	close(fd);
+	return NULL;
+}
+
+/* A chunk's memory, where other processes see it. */
+static void *map_visible(unsigned chunk, size_t bytes)
+{
+	char name[32];
+	void *base = NULL;
 
 	if (chunk)
 		snprintf(name, sizeof(name), "%s+%u", ts_segment_name, chunk);
 	else
 		snprintf(name, sizeof(name), "%s", ts_segment_name);
-	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return NULL;
-	fd = high_fd(fd);
-	if (ftruncate(fd, (off_t)bytes) || fstat(fd, &st) || fchmod(fd, 0400))
-		goto refused;
-	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED)
-		goto refused;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
-		munmap(base, bytes);
-		goto refused;
+	if (ts_statsdir_wanted()) {
+		int fd = ts_statsdir_create(chunk, bytes);
+
+		base = map_shared(fd < 0 ? fd : high_fd(fd), bytes, 0, &carrier[chunk]);
 	}
-	carrier[chunk].fd = fd;
-	carrier[chunk].dev = st.st_dev;
-	carrier[chunk].ino = st.st_ino;
-	(void)ts_a64_add_rlx(&visible_bytes, bytes);
+	if (!base)
+		base = map_memfd(name, bytes, 0400, F_SEAL_FUTURE_WRITE, &carrier[chunk]);
+	if (base)
+		(void)ts_a64_add_rlx(&visible_bytes, bytes);
 	return base;
-refused:
-	close(fd);
-	return NULL;
 }
 
 static void *map_private(size_t bytes)
@@ -266,13 +283,13 @@ static void write_directory(struct ts_block_fields *block)
 static bool add_chunk(void)
 {
 	unsigned chunk = tslab_root.chunk_count;
-	size_t bytes = chunk_size_bytes(chunk);
+	size_t bytes = ts_stats_chunk_bytes(chunk);
 	char *base;
 
 	if (chunk == TSLAB_ROOT_CHUNKS)
 		return false;
 	carrier[chunk].fd = -1;
-	base = map_sealed(chunk, bytes);
+	base = map_visible(chunk, bytes);
 	if (!base)
 		base = map_private(bytes);
 	if (!base)
@@ -329,6 +346,7 @@ static void copy_for_child(char *to, const char *from, size_t bytes)
 		case TS_BLOCK_THREAD:
 		case TS_BLOCK_FAILURES:
 		case TS_BLOCK_CLOSES:
+		case TS_BLOCK_HISTOGRAMS:
 			memcpy(to + at, head, offsetof(struct ts_block_head, seq));
 			break;
 		case TS_BLOCK_CLASSES:
@@ -343,15 +361,14 @@ static void copy_for_child(char *to, const char *from, size_t bytes)
 	}
 }
 
-static void close_carrier(unsigned chunk)
+static void close_carrier(struct carrier *file)
 {
 	struct stat st;
 
 	/* The program may have closed the descriptor and got the number again for something of its own. */
-	if (carrier[chunk].fd >= 0 && !fstat(carrier[chunk].fd, &st) &&
-	    st.st_dev == carrier[chunk].dev && st.st_ino == carrier[chunk].ino)
-		close(carrier[chunk].fd);
-	carrier[chunk].fd = -1;
+	if (file->fd >= 0 && !fstat(file->fd, &st) && st.st_dev == file->dev && st.st_ino == file->ino)
+		close(file->fd);
+	file->fd = -1;
 }
 
 static void move_over(void *from, size_t bytes, void *base)
@@ -365,10 +382,65 @@ static void move_over(void *from, size_t bytes, void *base)
 	abort();
 }
 
+/* -- control ------------------------------------------------------------------------------------ */
+
+/*
+ * A page of its own that whoever may look may also write: wishes, read on slow paths. It cannot be
+ * truncated, so reading it is safe whatever is done to it.
+ */
+static struct ts_control *map_control(void)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "%s" TS_CONTROL_MARK, ts_segment_name);
+	return map_memfd(name, ts_arch_page_bytes(), 0600, 0, &control);
+}
+
+static void share_control(void)
+{
+	struct ts_control *shared = map_control();
+
+	if (!shared)
+		return;
+	memcpy(shared, ts_control, sizeof(*shared));
+	ts_control = shared;
+}
+
+/* In the child of a process that shared its own; at the same address. */
+static void share_control_again(void)
+{
+	size_t bytes = ts_arch_page_bytes();
+	struct ts_control *shared = NULL;
+
+	if (control.fd == CONTROL_LOST)
+		shared = map_control();
+	if (!shared)
+		return;
+	memcpy(shared, ts_control, sizeof(*shared));
+	move_over(shared, bytes, ts_control);
+}
+
+/* In the child: the parent's page stays the parent's. Async-signal-safe. */
+static void leave_parents_control(void)
+{
+	size_t bytes = ts_arch_page_bytes();
+	struct ts_control *own;
+
+	if (control.fd < 0)
+		return;
+	own = map_private(bytes);
+	if (own)
+		memcpy(own, ts_control, sizeof(*own));
+	move_over(own ? own : MAP_FAILED, bytes, ts_control);
+	close_carrier(&control);
+	control.fd = CONTROL_LOST;
+}
+
 /* In the child, before anything can count: async-signal-safe calls only. */
 static void leave_parent(void)
 {
 	ts_a64_store_rlx(&visible_bytes, 0);
+	leave_parents_control();
 	for (unsigned chunk = 0; chunk < tslab_root.chunk_count; chunk++) {
 		size_t bytes = tslab_root.chunk[chunk].bytes;
 		char *base = chunk_base(chunk), *own = map_private(bytes);
@@ -376,7 +448,7 @@ static void leave_parent(void)
 		if (own)
 			copy_for_child(own, base, chunk_used_bytes(chunk));
 		move_over(own ? own : MAP_FAILED, bytes, base);
-		close_carrier(chunk);
+		close_carrier(&carrier[chunk]);
 	}
 }
 
@@ -388,12 +460,13 @@ static void publish_again(void)
 		void *base = chunk_base(chunk), *fresh = NULL;
 
 		if (carrier[chunk].fd < 0)
-			fresh = map_sealed(chunk, bytes);
+			fresh = map_visible(chunk, bytes);
 		if (!fresh)
 			continue;
 		memcpy(fresh, base, chunk_used_bytes(chunk));
 		move_over(fresh, bytes, base);
 	}
+	share_control_again();
 }
 
 /* Called by core before the first block is asked for, however early in the life of a process that is. */
@@ -403,7 +476,11 @@ void ts_blocks_choose_source(void)
 
 	if (!TSLAB_STATS || (wanted && !strcmp(wanted, "0")))
 		return;
+	wanted = getenv("TSLAB_CONTROL");
+	if (!wanted || strcmp(wanted, "0") != 0)
+		share_control();
 	pthread_atfork(NULL, NULL, leave_parent);
+	ts_statsdir_start();
 	ts_fork_register(publish_again);
 	ts_blocks_set_source(segment_blocks);
 }

@@ -258,6 +258,11 @@ static bool take_tables(struct ts_snapshot *s, const union ts_block_copy *copy)
 		return take_failures(s, &copy->failures);
 	case TS_BLOCK_CLOSES:
 		return take_closes(s, &copy->closes);
+	case TS_BLOCK_HISTOGRAMS:
+		for (unsigned i = 0; i < TS_HISTOGRAMS; i++)
+			for (unsigned b = 0; b < TS_HISTOGRAM_BUCKETS; b++)
+				s->times[i][b] += ts_a64_load_rlx(&copy->histograms.times[i][b]);
+		return true;
 	case TS_BLOCK_HEAPS:
 		if (W(&copy->heaps.heap[0], id) == 1)
 			s->current_epoch = W(&copy->heaps.heap[0], ring_current);

@@ -178,7 +178,8 @@ struct ts_snapshot {
 	size_t lane_view_count;
 	struct ts_failure_view *failures; /* the newest first */
 	size_t failure_count;
-	struct ts_close_view *closes; /* the newest first */
+	uint64_t times[TS_HISTOGRAMS][TS_HISTOGRAM_BUCKETS]; /* histogram.h has the bounds */
+	struct ts_close_view *closes;                        /* the newest first */
 	size_t close_count;
 };
 

@@ -92,7 +92,7 @@ line_of() {
 	grep -n "$1" "$source" | cut -d: -f1
 }
 
-for program in jq setpriv python3; do
+for program in jq setpriv python3 gdb; do
 	command -v "$program" >/dev/null || {
 		echo "Bail out! $program is missing"
 		exit 1
@@ -264,6 +264,40 @@ start busy
 run 1 "$tslab" verify "$victim_pid" && shows 'does not rest'
 ok 'while it goes on they are not compared'
 
+# -- changing what it does -----------------------------------------------------------------------------
+run 0 "$tslab" set "$victim_pid" && shows '^sample-rate=0$' '^rss-probe=large$' '^trace-failures=0$'
+ok 'set shows what is set'
+run 0 "$tslab" set sample-rate=64 rss-probe=always "$victim_pid" &&
+	run 0 "$tslab" set "$victim_pid" && shows '^sample-rate=64$' '^rss-probe=always$'
+ok 'set'
+waited=0
+until run 0 "$tslab" stats --json "$victim_pid" && json '.sampling.sample_interval == 64 and
+	.sampling.alloc_samples > 0 and ([.hist.alloc_wall_ns[].count] | add) > 0 and
+	.sampling.sample_rate_mask == 63 and .closes[0].rss_before > 0 and .last_epoch_close.rss_after > 0'; do
+	waited=$((waited + 1))
+	[ $waited -lt 100 ] || break
+	sleep 0.1
+done
+[ $waited -lt 100 ]
+ok 'a running program samples its allocations from then on'
+run 0 "$tslab" set sample-rate=0 "$victim_pid" && sleep 0.5 &&
+	before=$("$tslab" stats --json "$victim_pid" | jq .sampling.alloc_samples) && sleep 0.5 &&
+	run 0 "$tslab" stats --json "$victim_pid" && json ".sampling.alloc_samples == $before"
+ok 'and stops when told'
+run 2 "$tslab" set sample-rate=1 rss-probe=sometimes "$victim_pid" && says '"sometimes" is no value' &&
+	run 0 "$tslab" set "$victim_pid" && shows '^sample-rate=0$'
+ok 'a bad setting among good ones changes nothing'
+run 2 "$tslab" set colour=red "$victim_pid" && says 'no "colour" to set' && run 2 "$tslab" set sample-rate=-1 "$victim_pid"
+ok 'settings that do not exist are refused'
+run 2 "$tslab" set sample-rate=1 $$ && says 'no control page'
+ok 'a process without the library cannot be set'
+TSLAB_CONTROL=0
+export TSLAB_CONTROL
+start closing
+unset TSLAB_CONTROL
+run 2 "$tslab" set "$victim_pid" && says 'TSLAB_CONTROL=0' && run 0 "$tslab" stats "$victim_pid"
+ok 'nor one that forbids it, which is read all the same'
+
 # -- failed allocations ------------------------------------------------------------------------------
 start failures
 line=$(line_of 'THRESHOLD \*/')
@@ -283,6 +317,9 @@ else # without optimization the library's own frame is in between
 	json '.alloc_failures.recent[4].site != ""'
 fi
 ok 'with the place that asked'
+run 4 "$tslab" doctor "$victim_pid" && shows 'allocation-in-closed-epoch' 'limit-reached' 'allocation-failed' \
+	'cause invalid, 100 bytes \(class 12\), errno 22 \(Invalid argument\)'
+ok 'doctor names the cause'
 TSLAB_TRACE_FAILURES=1
 export TSLAB_TRACE_FAILURES
 start failures
@@ -393,14 +430,93 @@ else
 	skip '--name' 'an emulated process has its emulator'"'"'s name'
 fi
 
+# -- other ways to the figures ------------------------------------------------------------------------
+run 0 "$tslab" stats --file "$work/all.json" && shows 'background-worker-3' && run 0 "$tslab" verify --file "$work/all.json"
+ok '--file takes a snapshot'
+if [ "$(id -u)" -eq 0 ]; then
+	start leak closefrom
+	line=$(line_of 'LEAK \*/')
+	run 4 "$tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 ' "victim\\.c:$line" && run 0 "$tslab" verify "$victim_pid"
+	ok 'a program that closed all its descriptors is read through its memory'
+else
+	skip 'a program that closed all its descriptors is read through its memory' 'needs root'
+fi
+mkdir -m 700 "$work/stats"
+TSLAB_STATS_DIR=$work/stats
+export TSLAB_STATS_DIR
+start leak failures
+file=$(ls "$work/stats"/tslab.v1-*)
+run 4 "$tslab" leaks --age 0 --file "$file" && shows 'Missing 2 ' &&
+	run 4 "$tslab" leaks --age 0 "$victim_pid" && shows 'Missing 2 ' &&
+	run 0 "$tslab" verify --file "$file" && [ "$(stat -c %a "$file")" = 600 ]
+ok 'TSLAB_STATS_DIR: figures in a file, by its name and by process'
+kill -KILL "$victim_pid"
+wait "$victim_pid" 2>/dev/null
+victim_pid=
+run 4 "$tslab" leaks --age 0 --file "$file" && shows 'background-worker-3' &&
+	run 0 "$tslab" stats --json --file "$file" && json '.source == "file" and .total_allocations >= 200'
+ok 'which outlives a kill'
+rm -f "$file"
+start leak
+end_orderly() { # stdin ends, and so does the victim
+	exec 3>&-
+	wait "$victim_pid"
+	victim_pid=
+}
+end_orderly
+run 1 sh -c "ls '$work/stats' | grep ."
+ok 'and goes with an orderly end'
+for bad in "$work/missing" /tmp "$work/all.json"; do
+	TSLAB_STATS_DIR=$bad
+	start leak
+	cp "$work/victim.err" "$work/out"
+	shows "TSLAB_STATS_DIR=$bad: must be a directory of this user" && run 4 "$tslab" leaks --age 0 "$victim_pid" &&
+		shows 'Missing 2 '
+	ok "TSLAB_STATS_DIR=$(basename "$bad") is refused, and figures are shown without it"
+done
+ln -s "$work/stats" "$work/link"
+TSLAB_STATS_DIR=$work/link
+start leak
+cp "$work/victim.err" "$work/out"
+shows 'must be a directory of this user'
+ok 'as is a symbolic link'
+unset TSLAB_STATS_DIR
+end_victim
+if [ -z "$TEST_RUNNER" ]; then
+	start leak failures
+	line=$(line_of 'LEAK \*/')
+	run 0 "$tslab" stats --json "$victim_pid" && cp "$work/out" "$work/live.json"
+	(cd "$work" && run 0 gdb -q -nx -batch -p "$victim_pid" -ex 'gcore core.gdb')
+	run 4 "$tslab" leaks --age 0 --core "$work/core.gdb" && shows 'Missing 2 ' "victim\\.c:$line \\(forget_to_exit\\)" &&
+		run 0 "$tslab" verify --core "$work/core.gdb" && run 0 "$tslab" stats --json --core "$work/core.gdb" &&
+		json '.source == "core" and .comm == "victim" and .consistent' &&
+		[ "$(jq .pid "$work/out")" -eq "$victim_pid" ]
+	ok '--core reads a core dump'
+	for field in total_allocations live_bytes total_epochs_opened; do
+		[ "$(jq ".$field" "$work/out")" = "$(jq ".$field" "$work/live.json")" ] || echo "$field" >>"$work/differs"
+	done
+	run 1 grep . "$work/differs" 2>/dev/null || [ ! -e "$work/differs" ]
+	ok 'with the figures of the living process'
+	head -c 100000 "$work/core.gdb" >"$work/core.cut"
+	run 2 "$tslab" stats --core "$work/core.cut" && says 'holds no stats segment'
+	ok 'a core that was cut too short is refused'
+else
+	for name in '--core reads a core dump' 'with the figures of the living process' \
+		'a core that was cut too short is refused'; do
+		skip "$name" 'a debugger sees the emulator'
+	done
+fi
+run 2 "$tslab" stats --file "$work/nowhere" && says 'cannot be read' && run 2 "$tslab" stats --file /bin/true && says 'holds no'
+ok 'a file that is none of these'
+
 # -- usage -------------------------------------------------------------------------------------------
-for command in ps stats top leaks doctor verify; do
+for command in ps stats top leaks doctor set verify; do
 	run 0 "$tslab" $command --help && shows "^Usage: tslab $command"
 	ok "$command --help"
 	run 2 "$tslab" $command --no-such-option && says 'Try `tslab'
 	ok "$command refuses an unknown option"
 done
-run 0 "$tslab" --help && shows 'ps' 'stats' 'top' 'leaks' 'doctor' 'verify'
+run 0 "$tslab" --help && shows 'ps' 'stats' 'top' 'leaks' 'doctor' 'set' 'verify'
 ok '--help'
 run 2 "$tslab" && says 'Usage'
 ok 'no command'

@@ -15,6 +15,8 @@
  *   hidden           forbid other processes of this user to look
  *   impostor         something else under the segment's name (run with TSLAB_STATS=0)
  *   truncating       the same, with its size going up and down for ever
+ *   closefrom        close all descriptors but the first three
+ *   abort            end with a core dump, once stdin ends
  *   deadlock         hold everything up instead of reading stdin
  */
 #include <pthread.h>
@@ -29,6 +31,7 @@
 #include <tslab/tslab.h>
 
 static tslab_epoch_t leaked;
+static bool dumps_core;
 
 static void require(int condition, const char *what)
 {
@@ -218,6 +221,10 @@ static void obey(const char *word, const char *operand)
 		impostor();
 	} else if (!strcmp(word, "truncating")) {
 		require(!pthread_create(&thread, NULL, truncate_for_ever, NULL), "thread");
+	} else if (!strcmp(word, "closefrom")) {
+		require(!close_range(3, ~0u, 0), "close_range");
+	} else if (!strcmp(word, "abort")) {
+		dumps_core = true;
 	} else if (!strcmp(word, "hidden")) {
 		require(!prctl(PR_SET_DUMPABLE, 0), "prctl");
 	} else {
@@ -260,5 +267,7 @@ int main(int argc, char **argv)
 		puts("repaired");
 		fflush(stdout);
 	}
+	if (dumps_core)
+		abort();
 	return 0;
 }

@@ -301,9 +301,12 @@ static volatile unsigned by_handler, by_thread;
 
 static void push_from_handler(int signal)
 {
+	int saved = errno;
+
 	(void)signal;
 	if (by_handler < PUSHED)
 		tslab_free(pushed[PUSHED + by_handler++]);
+	errno = saved;
 }
 
 static void *push_from_thread(void *arg)
@@ -311,7 +314,12 @@ static void *push_from_thread(void *arg)
 	struct itimerval often = { .it_interval = { .tv_usec = 25 }, .it_value = { .tv_usec = 25 } };
 	struct itimerval never = { .it_interval = { .tv_usec = 0 } };
 
-	/* The library knows this thread before the handler runs. */
+	sigset_t alarm;
+
+	/* The library knows this thread before the handler runs, and no other thread gets the signal. */
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
 	tslab_free(tslab_malloc(100));
 	setitimer(ITIMER_REAL, &often, NULL);
 	while (by_thread < PUSHED && counters().pushes_retried == *(uint64_t *)arg)
@@ -327,8 +335,12 @@ static void retried_pushes(void **state)
 	struct sigaction old;
 	unsigned c = class_of(1024);
 	uint64_t before = counts_of(c).pushes_retried, all = counters().pushes_retried;
+	sigset_t alarm;
 
 	(void)state;
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
 	sigaction(SIGALRM, &action, &old);
 	for (int round = 0; round < 200 && counters().pushes_retried == all; round++) {
 		tslab_epoch_t epoch = new_epoch(NULL, "pushed");
@@ -342,6 +354,7 @@ static void retried_pushes(void **state)
 		assert_int_equal(tslab_epoch_discard(epoch), 0);
 	}
 	sigaction(SIGALRM, &old, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
 	assert_true(counters().pushes_retried > all);
 	assert_int_equal(counts_of(c).pushes_retried - before, counters().pushes_retried - all);
 }
@@ -519,18 +532,27 @@ static void label_cardinality(void **state)
 
 /* -- derived figures --------------------------------------------------------------------------------- */
 
+static struct ts_value field_of(enum ts_field_group group, const char *name,
+				const struct ts_subject *subject)
+{
+	for (size_t i = 0; i < ts_field_count; i++)
+		if (ts_fields[i].group == group && !strcmp(ts_fields[i].name, name))
+			return ts_fields[i].value(subject);
+	fail_msg("no field %s", name);
+	return (struct ts_value){ .type = TS_VALUE_U64 };
+}
+
 static double value_of(enum ts_field_group group, const char *name, const struct ts_subject *subject)
 {
-	for (size_t i = 0; i < ts_field_count; i++) {
-		struct ts_value value;
+	struct ts_value value = field_of(group, name, subject);
 
-		if (ts_fields[i].group != group || strcmp(ts_fields[i].name, name) != 0)
-			continue;
-		value = ts_fields[i].value(subject);
-		return value.type == TS_VALUE_F64 ? value.f64 : (double)value.u64;
-	}
-	fail_msg("no field %s", name);
-	return 0;
+	return value.type == TS_VALUE_F64 ? value.f64 : (double)value.u64;
+}
+
+static const char *text_of(enum ts_field_group group, const char *name,
+			   const struct ts_subject *subject)
+{
+	return field_of(group, name, subject).text;
 }
 
 #define assert_near(a, b) assert_true((a) - (b) < 0.00005 && (b) - (a) < 0.00005)
@@ -574,6 +596,29 @@ static void documented_examples(void **state)
 	assert_near(value_of(TS_GROUP_CLASS, "lock_contention_rate", &subject), 0);
 	assert_near(value_of(TS_GROUP_CLASS, "avg_free_cas_retries_per_attempt", &subject), 0);
 	assert_near(value_of(TS_GROUP_CLASS, "recycle_rate_pct", &subject), 0);
+}
+
+/* The bands of the sampler: clean below 1.5, noise to 2, interference above. */
+static void documented_bands(void **state)
+{
+	static struct ts_snapshot s;
+	static const struct {
+		uint64_t wall, cpu;
+		const char *text;
+	} cases[] = { { 4382, 1536, "scheduler interference" }, { 149, 100, "clean measurement" },
+		      { 150, 100, "moderate noise" },           { 200, 100, "moderate noise" },
+		      { 201, 100, "scheduler interference" },   { 90, 100, "clean measurement" } };
+	struct ts_subject subject = { .snapshot = &s };
+
+	(void)state;
+	assert_string_equal(text_of(TS_GROUP_SAMPLING, "interpretation", &subject), "no samples");
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		s.thread_sum.alloc_samples = 1;
+		s.thread_sum.alloc_wall_ns_sum = cases[i].wall;
+		s.thread_sum.alloc_cpu_ns_sum = cases[i].cpu;
+		assert_string_equal(text_of(TS_GROUP_SAMPLING, "interpretation", &subject),
+				    cases[i].text);
+	}
 }
 
 /*
@@ -630,6 +675,7 @@ int main(void)
 		cmocka_unit_test(rss_around_a_close),
 		cmocka_unit_test(label_cardinality),
 		cmocka_unit_test(documented_examples),
+		cmocka_unit_test(documented_bands),
 		cmocka_unit_test(what_stays_zero),
 	};
 

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "core/control.h"
 #include "obs/format.h"
 #include "tslab/stats.h"
 
@@ -172,6 +173,69 @@ static void test_directory(void **state)
 		assert_true(entry->offset + entry->bytes <= bytes[entry->scope]);
 		assert_in_range(entry->kind, TS_KIND_COUNTER, TS_KIND_ID);
 	}
+}
+
+/* -- the control page -------------------------------------------------------------------------------- */
+
+static int control_in_child(void)
+{
+	struct ts_control *parents = ts_control;
+	int fd;
+
+	use_library();
+	fd = find_chunk_fd(TS_STATS_NAME TS_CONTROL_MARK);
+	if (fd < 0 || ts_control != parents)
+		return 1;
+	if (ts_a64_load_rlx(&ts_control->sample_interval) != 77)
+		return 2;
+	ts_a64_store_rlx(&ts_control->sample_interval, 99);
+	return 0;
+}
+
+/* Others may write it, nobody can cut it, and a child of fork has its own. */
+static void test_control(void **state)
+{
+	uint64_t interval = 77;
+	struct stat st;
+	int fd, status;
+	pid_t child;
+
+	(void)state;
+	use_library();
+	fd = find_chunk_fd(TS_STATS_NAME TS_CONTROL_MARK);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(fcntl(fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(pwrite(fd, &interval, sizeof(interval),
+				offsetof(struct ts_control, sample_interval)),
+			 sizeof(interval));
+	assert_int_equal(ts_a64_load_rlx(&ts_control->sample_interval), 77);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	child = fork();
+	if (!child)
+		_exit(control_in_child());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(ts_a64_load_rlx(&ts_control->sample_interval), 77);
+	/* Whatever is written there, the library works on. */
+	for (int i = 0; i < 200; i++) {
+		uint64_t noise[3] = { (uint64_t)rand() << 33 | (uint64_t)rand(), (uint64_t)rand(),
+				      (uint64_t)rand() };
+		void *object;
+
+		assert_int_equal(pwrite(fd, noise, sizeof(noise),
+					offsetof(struct ts_control, sample_interval)),
+				 sizeof(noise));
+		object = tslab_malloc(100 + (size_t)i * 500);
+		assert_non_null(object);
+		memset(object, 1, 100 + (size_t)i * 500);
+		tslab_free(object);
+	}
+	ts_a64_store_rlx(&ts_control->sample_interval, 0);
+	ts_a64_store_rlx(&ts_control->rss_probe, 0);
+	ts_a64_store_rlx(&ts_control->trace_failures, 0);
 }
 
 /* -- what other programs must not find in it ---------------------------------------------------------- */
@@ -415,10 +479,11 @@ static void test_absence(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sealed),    cmocka_unit_test(test_header),
-		cmocka_unit_test(test_directory), cmocka_unit_test(test_no_addresses),
-		cmocka_unit_test(test_fork),      cmocka_unit_test(test_recycled_fd),
-		cmocka_unit_test(test_growth),    cmocka_unit_test(test_absence),
+		cmocka_unit_test(test_sealed),       cmocka_unit_test(test_header),
+		cmocka_unit_test(test_directory),    cmocka_unit_test(test_control),
+		cmocka_unit_test(test_no_addresses), cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_recycled_fd),  cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_absence),
 	};
 
 	/* Not by returning: what runs at exit, in sanitizers, needs descriptors. */

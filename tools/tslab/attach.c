@@ -19,25 +19,40 @@
 #define MEMFD_LINK "/memfd:"
 enum { CHUNK_BYTES_MAX = 64 << 20 };
 
-/* Chunk number of a link such as "/memfd:tslab.v1+2 (deleted)"; -1 if it is none of this instance's. */
-static int chunk_of_link(const char *link, const char *instance)
+/* "", or "+" and a number, then the end or a space: the number; -1 if it is none. */
+static int chunk_of_suffix(const char *suffix)
 {
-	size_t length = strlen(MEMFD_LINK);
 	char *end;
 	long chunk;
 
-	if (strncmp(link, MEMFD_LINK, length) != 0 ||
-	    strncmp(link + length, instance, strlen(instance)) != 0)
-		return -1;
-	link += length + strlen(instance);
-	if (*link == '\0' || *link == ' ')
+	if (*suffix == '\0' || *suffix == ' ')
 		return 0;
-	if (*link != '+')
+	if (*suffix != '+')
 		return -1;
-	chunk = strtol(link + 1, &end, 10);
+	chunk = strtol(suffix + 1, &end, 10);
 	return chunk > 0 && chunk < TS_SNAPSHOT_CHUNKS_MAX && (*end == '\0' || *end == ' ') ?
 		       (int)chunk :
 		       -1;
+}
+
+/*
+ * Chunk number of a link such as "/memfd:tslab.v1+2 (deleted)", or of a file of TSLAB_STATS_DIR such as
+ * "/run/tslab/tslab.v1-1a2b3c4d-5678-90+2"; -1 if it is none of this instance's.
+ */
+static int chunk_of_link(const char *link, const char *instance)
+{
+	const char *name = strrchr(link, '/');
+	bool memory = !strncmp(link, MEMFD_LINK, strlen(MEMFD_LINK));
+	size_t length = strlen(instance);
+
+	name = memory ? link + strlen(MEMFD_LINK) : name ? name + 1 : link;
+	if (strncmp(name, instance, length) != 0)
+		return -1;
+	if (memory)
+		return chunk_of_suffix(name + length);
+	if (strncmp(name + length, TS_STATS_FILE_MARK, strlen(TS_STATS_FILE_MARK)) != 0)
+		return -1;
+	return chunk_of_suffix(name + strcspn(name, "+ "));
 }
 
 static const void *copy_file(int fd, size_t bytes)
@@ -147,54 +162,145 @@ static bool refuse(struct attachment *a, pid_t pid)
 	return false;
 }
 
-static void take_chunks(struct attachment *a, DIR *dir, const char *instance, pid_t pid, int ns_pid)
+bool attach_visit_fds(pid_t pid, visit_fd *visit, void *context)
 {
 	const struct dirent *entry;
 	char path[320], link[128];
+	bool more = true;
+	DIR *dir;
 
-	while ((entry = readdir(dir))) {
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (more && (entry = readdir(dir))) {
 		ssize_t length;
-		int chunk;
 
 		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, entry->d_name);
 		length = readlink(path, link, sizeof(link) - 1);
 		link[length > 0 ? length : 0] = '\0';
-		chunk = chunk_of_link(link, instance);
-		if (chunk >= 0)
-			take_chunk(a, path, chunk, pid, ns_pid);
+		more = visit(path, link, context);
 	}
-	keep_contiguous(a);
+	closedir(dir);
+	return true;
 }
+
+struct chunk_search {
+	struct attachment *a;
+	const char *instance;
+	pid_t pid;
+	int ns_pid;
+};
+
+static bool take_if_chunk(const char *path, const char *link, void *context)
+{
+	struct chunk_search *search = context;
+	int chunk = chunk_of_link(link, search->instance);
+
+	if (chunk >= 0)
+		take_chunk(search->a, path, chunk, search->pid, search->ns_pid);
+	return true;
+}
+
+static void attach_memory(const struct chunk_search *search);
 
 bool attach(pid_t pid, struct attachment *a)
 {
+	/* What the program itself keeps in epochs, else what a preloaded malloc keeps for it. */
+	static const char *const instances[] = { TS_STATS_NAME, TS_STATS_MALLOC_NAME };
+	struct chunk_search search = { .a = a, .pid = pid };
 	struct ts_target target;
-	char path[320];
-	DIR *dir;
 
 	memset(a, 0, sizeof(*a));
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	if (!dir)
-		return refuse(a, pid);
 	proc_describe(pid, &target);
+	search.ns_pid = target.ns_pid;
 	snprintf(a->why, sizeof(a->why),
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
 		 "with TSLAB_STATS=0",
 		 (int)pid);
-	/* What the program itself keeps in epochs, else what a preloaded malloc keeps for it. */
-	take_chunks(a, dir, TS_STATS_NAME, pid, target.ns_pid);
-	if (!a->chunk_count) {
-		rewinddir(dir);
-		take_chunks(a, dir, TS_STATS_MALLOC_NAME, pid, target.ns_pid);
+	for (unsigned i = 0; i < sizeof(instances) / sizeof(instances[0]) && !a->chunk_count; i++) {
+		search.instance = instances[i];
+		if (!attach_visit_fds(pid, take_if_chunk, &search))
+			return refuse(a, pid);
+		if (!a->chunks[0].base)
+			attach_memory(&search);
+		keep_contiguous(a);
 	}
-	closedir(dir);
 	return a->chunk_count > 0;
+}
+
+/* ----------------------------------------------------------------------- without its descriptors -- */
+
+/*
+ * A program that closes all its files at start takes the segment's descriptors with it; the mappings
+ * stay. They are read through the process's memory, which asks for more rights than its files do.
+ */
+struct mapping {
+	unsigned long long start, end;
+	int chunk;
+};
+
+/* A line of /proc/PID/maps; false if it is no chunk's. */
+static bool parse_mapping(const char *line, const char *instance, struct mapping *mapping)
+{
+	const char *name = strchr(line, '/');
+
+	if (!name || sscanf(line, "%llx-%llx", &mapping->start, &mapping->end) != 2)
+		return false;
+	mapping->chunk = chunk_of_link(name, instance);
+	return mapping->chunk >= 0 && mapping->end > mapping->start &&
+	       mapping->end - mapping->start <= CHUNK_BYTES_MAX;
+}
+
+/* A copy of it; the mapping's parts may be several lines. */
+static void take_mapping(struct attachment *a, int memory, const struct mapping *mapping, int ns_pid)
+{
+	size_t bytes = mapping->end - mapping->start;
+	struct ts_chunk_view view = { malloc(bytes), bytes };
+	struct ts_block_header header;
+	const char *why;
+
+	if (!view.base)
+		return;
+	if (pread(memory, (void *)view.base, bytes, (off_t)mapping->start) == (ssize_t)bytes &&
+	    ts_snapshot_check_header(&view, &header, &why) && header.pid == (uint32_t)ns_pid &&
+	    header.chunk_index == (uint32_t)mapping->chunk && !a->chunks[mapping->chunk].base) {
+		a->chunks[mapping->chunk] = view;
+		a->mapped[mapping->chunk] = false;
+		return;
+	}
+	free((void *)view.base);
+}
+
+static void attach_memory(const struct chunk_search *search)
+{
+	struct mapping mapping;
+	char path[64], line[512];
+	FILE *maps;
+	int memory;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)search->pid);
+	maps = fopen(path, "re");
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)search->pid);
+	memory = open(path, O_RDONLY | O_CLOEXEC);
+	while (maps && memory >= 0 && fgets(line, sizeof(line), maps)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (parse_mapping(line, search->instance, &mapping))
+			take_mapping(search->a, memory, &mapping, search->ns_pid);
+	}
+	if (maps)
+		fclose(maps);
+	if (memory >= 0)
+		close(memory);
 }
 
 void detach(struct attachment *a)
 {
 	for (size_t i = 0; i < a->chunk_count; i++)
-		close_chunk(&a->chunks[i], a->mapped[i]);
+		if (!a->file)
+			close_chunk(&a->chunks[i], a->mapped[i]);
+	if (a->file)
+		munmap((void *)a->file, a->file_bytes);
+	a->file = NULL;
 	a->chunk_count = 0;
 }

@@ -6,7 +6,7 @@
 #include "tool.h"
 
 static const char help[] =
-	"Usage: tslab doctor [OPTION]... PID | --name NAME | --stdin\n"
+	"Usage: tslab doctor [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
 	"Says what is wrong in a process: finding, evidence, what to do, and how sure that is.\n\n"
 	"  --threshold TIME  how long a scope may be open and an epoch may drain\n"
 	"                    (default 60s; suffix s, m, h, d)\n"
@@ -202,6 +202,53 @@ static void check_counters(struct checkup *c)
 	}
 }
 
+/* The newest failure that the program met, by name. */
+static void check_failures(struct checkup *c)
+{
+	const json_t *recent =
+		json_object_get(json_object_get(c->document, "alloc_failures"), "recent");
+	const json_t *event = json_array_get(recent, 0);
+	char place[CLEAN_BYTES], of_class[64] = "an object above 32 KiB";
+	json_int_t cls = json_integer_value(json_object_get(event, "class_index"));
+
+	if (!event)
+		return;
+	describe_site(event, place, sizeof(place));
+	if (cls >= 0)
+		snprintf(of_class, sizeof(of_class), "class %d", (int)cls);
+	add(c, "allocation-failed", "info", "high",
+	    "the finding of the same cause says what to do; the last 256 are in tslab stats --json, and "
+	    "tslab set trace-failures=1 prints new ones on the program's stderr",
+	    "the last that failed: cause %s, %llu bytes (%s), errno %llu (%s), label \"%s\", at %s",
+	    get_text(event, "reason"), (unsigned long long)get_u64(event, "size"), of_class,
+	    (unsigned long long)get_u64(event, "errno"), strerror((int)get_u64(event, "errno")),
+	    get_text(event, "label"), place);
+}
+
+/* Time of sampled allocations: work of the allocator, or of the scheduler. */
+static void check_samples(struct checkup *c)
+{
+	const json_t *s = json_object_get(c->document, "sampling");
+	double ratio = get_number(s, "wall_cpu_ratio");
+
+	if (get_u64(s, "alloc_samples") < 10)
+		return;
+	if (ratio > 2)
+		add(c, "scheduler-interference", "warning", "medium",
+		    "latencies measured here are the machine's, not the allocator's: fewer runnable threads "
+		    "than CPUs, or bare metal, before judging",
+		    "sampled allocations took %.0f ns of wall and %.0f ns of CPU time, %.2fx: the rest was "
+		    "waiting; the longest waited %llu ns",
+		    get_number(s, "avg_wall_ns"), get_number(s, "avg_cpu_ns"), ratio,
+		    (unsigned long long)get_u64(s, "alloc_wait_ns_max"));
+	else if (get_u64(s, "alloc_cpu_ns_max") > 1000000)
+		add(c, "slow-allocation", "warning", "medium",
+		    "real work of the allocator: see new chunks, madvise and lock waits in tslab stats --json; "
+		    "a larger retain_bytes keeps memory at hand",
+		    "the longest sampled allocation worked %llu ns",
+		    (unsigned long long)get_u64(s, "alloc_cpu_ns_max"));
+}
+
 static void check_contention(struct checkup *c)
 {
 	uint64_t all = get_u64(c->document, "total_lock_acquisitions");
@@ -260,6 +307,8 @@ static int examine(const json_t *document, uint64_t threshold_s, bool as_json)
 	check_scopes(&c);
 	check_draining(&c);
 	check_counters(&c);
+	check_failures(&c);
+	check_samples(&c);
 	check_contention(&c);
 	check_ring(&c);
 	check_segment(&c);

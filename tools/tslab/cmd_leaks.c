@@ -4,7 +4,7 @@
 #include "tool.h"
 
 static const char help[] =
-	"Usage: tslab leaks [OPTION]... PID | --name NAME | --stdin\n"
+	"Usage: tslab leaks [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
 	"Shows scopes that were entered and not left: label, age, reference count and memory of the\n"
 	"epoch, and the source line of the domain_enter() whose domain_exit() is missing.\n\n"
 	"  --age TIME        how long a scope may be open (default 60s; 0 shows all; suffix s, m, h, d);\n"

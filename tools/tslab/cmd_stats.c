@@ -6,7 +6,7 @@
 #include "tool.h"
 
 static const char help[] =
-	"Usage: tslab stats [OPTION]... PID | --name NAME | --stdin\n"
+	"Usage: tslab stats [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
 	"Shows the figures of a process: totals, size classes in use, open epochs.\n\n"
 	"  --json            the whole snapshot as JSON\n"
 	"  --no-text         the same\n"

@@ -5,7 +5,7 @@
 #include "tool.h"
 
 static const char help[] =
-	"Usage: tslab top [--epochs | --classes] [OPTION]... PID | --name NAME | --stdin\n"
+	"Usage: tslab top [--epochs | --classes] [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
 	"Ranks the open epochs, or the size classes, by one of their fields.\n\n"
 	"  --epochs          epochs; this is the default\n"
 	"  --classes         size classes\n"

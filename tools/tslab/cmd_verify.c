@@ -12,7 +12,7 @@
 #include "tool.h"
 
 static const char help[] =
-	"Usage: tslab verify [OPTION]... PID | --name NAME | --stdin\n"
+	"Usage: tslab verify [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
 	"Checks that a snapshot has all fields, and that its figures agree with each other.\n\n"
 	"  --json   an array of what does not\n"
 	"  --list   what is checked; needs no process\n" SOURCE_HELP

@@ -16,6 +16,7 @@ static const struct {
 	{ "top", cmd_top, "rank epochs or size classes" },
 	{ "leaks", cmd_leaks, "show scopes that were entered and not left" },
 	{ "doctor", cmd_doctor, "say what is wrong, why, and what to do" },
+	{ "set", cmd_set, "change what a process does, while it runs" },
 	{ "verify", cmd_verify, "check that the figures agree with each other" },
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

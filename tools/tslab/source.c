@@ -11,6 +11,8 @@ void source_option(struct source *source, int option, const char *argument)
 {
 	if (option == 'N')
 		source->name = argument;
+	else if (option == 'F')
+		source->file = argument;
 	else if (option == 'S')
 		source->use_stdin = true;
 	else if (option == 'R')
@@ -48,15 +50,15 @@ static pid_t find_named(const char *name)
 
 bool source_arguments(struct source *source, int argc, char **argv)
 {
-	int given = argc + (source->name != NULL) + source->use_stdin;
+	int given = argc + (source->name != NULL) + (source->file != NULL) + source->use_stdin;
 	char *end;
 	long pid;
 
 	if (given != 1) {
-		complain(given ? "give one of PID, --name and --stdin" : "no process given");
+		complain(given ? "give one of PID, --name, --stdin and --file" : "no process given");
 		return false;
 	}
-	if (source->use_stdin)
+	if (source->use_stdin || source->file)
 		return true;
 	if (source->name) {
 		source->pid = find_named(source->name);
@@ -103,12 +105,33 @@ static json_t *to_document(const struct ts_snapshot *snapshot)
 	return document;
 }
 
-static json_t *load_process(const struct source *source)
+/* The figures of an attachment, which ends here. */
+static json_t *load(const struct source *source, struct attachment *a, const struct ts_target *target)
 {
 	struct ts_snapshot snapshot;
-	struct ts_target target;
 	json_t *document = NULL;
 	const char *why = "";
+
+	if (ts_snapshot_read(&snapshot, target, a->chunks, a->chunk_count, &why)) {
+		snapshot.consistent = snapshot.consistent && !a->gaps;
+		/* What no /proc tells: the last close that looked. */
+		if (!snapshot.target.rss_bytes && snapshot.close_count)
+			snapshot.target.rss_bytes = snapshot.closes[0].rss_after;
+		if (!source->bare)
+			symbols_resolve(&snapshot,
+					source->file && !source->sysroot ? "/" : source->sysroot);
+		document = to_document(&snapshot);
+	} else {
+		complain("process %d: its stats segment is %s", target->pid, why);
+	}
+	ts_snapshot_free(&snapshot);
+	detach(a);
+	return document;
+}
+
+static json_t *load_process(const struct source *source)
+{
+	struct ts_target target;
 	struct attachment a;
 
 	if (!attach(source->pid, &a)) {
@@ -116,37 +139,57 @@ static json_t *load_process(const struct source *source)
 		return NULL;
 	}
 	proc_describe(source->pid, &target);
-	if (ts_snapshot_read(&snapshot, &target, a.chunks, a.chunk_count, &why)) {
-		snapshot.consistent = snapshot.consistent && !a.gaps;
-		if (!source->bare)
-			symbols_resolve(&snapshot, source->sysroot);
-		document = to_document(&snapshot);
-	} else {
-		complain("process %d: its stats segment is %s", (int)source->pid, why);
-	}
-	ts_snapshot_free(&snapshot);
-	detach(&a);
-	return document;
+	return load(source, &a, &target);
 }
 
-json_t *source_load(const struct source *source)
+static json_t *checked(json_t *document, const char *name, const json_error_t *error)
 {
-	json_error_t error;
-	json_t *document;
-
-	if (!source->use_stdin)
-		return load_process(source);
-	document = json_loadf(stdin, 0, &error);
 	if (!document)
-		complain("stdin, line %d: %s", error.line, error.text);
+		complain("%s, line %d: %s", name, error->line, error->text);
 	else if (!json_is_object(document) ||
 		 !json_is_integer(json_object_get(document, "schema_version")))
-		complain("stdin is not a snapshot: no schema_version");
+		complain("%s is not a snapshot: no schema_version", name);
 	else if (get_u64(document, "schema_version") != 1)
-		complain("stdin has schema_version %llu, this tool reads 1",
+		complain("%s has schema_version %llu, this tool reads 1", name,
 			 (unsigned long long)get_u64(document, "schema_version"));
 	else
 		return document;
 	json_decref(document);
 	return NULL;
+}
+
+/* What `stats --json` wrote, a core dump, or a segment's file. */
+static json_t *load_file(const struct source *source)
+{
+	FILE *file = fopen(source->file, "re");
+	int first = file ? fgetc(file) : EOF;
+	struct ts_target target;
+	struct attachment a;
+	json_error_t error;
+	json_t *document;
+
+	if (first == '{') {
+		ungetc(first, file);
+		document = checked(json_loadf(file, 0, &error), source->file, &error);
+		fclose(file);
+		return document;
+	}
+	if (file)
+		fclose(file);
+	if (!attach_file(source->file, &a, &target)) {
+		complain("%s", a.why);
+		return NULL;
+	}
+	return load(source, &a, &target);
+}
+
+json_t *source_load(const struct source *source)
+{
+	json_error_t error;
+
+	if (source->file)
+		return load_file(source);
+	if (source->use_stdin)
+		return checked(json_loadf(stdin, 0, &error), "stdin", &error);
+	return load_process(source);
 }

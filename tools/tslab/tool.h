@@ -25,7 +25,7 @@ enum exit_code {
 };
 
 typedef int command_main(int argc, char **argv);
-command_main cmd_ps, cmd_stats, cmd_top, cmd_leaks, cmd_doctor, cmd_verify;
+command_main cmd_ps, cmd_stats, cmd_top, cmd_leaks, cmd_doctor, cmd_set, cmd_verify;
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -45,13 +45,21 @@ bool proc_is_named(pid_t pid, const char *name);
 struct attachment {
 	struct ts_chunk_view chunks[TS_SNAPSHOT_CHUNKS_MAX];
 	bool mapped[TS_SNAPSHOT_CHUNKS_MAX];
+	const void *file; /* all chunks lie in it; NULL: each by itself */
+	size_t file_bytes;
 	size_t chunk_count;
 	bool gaps;     /* chunks are missing: private memory of the process, or too many */
 	char why[256]; /* a sentence, if nothing could be attached */
 };
 /* False: a.why tells. */
 bool attach(pid_t pid, struct attachment *a);
+/* From what a file holds: a core dump, or the chunks of a segment (PATH, PATH+1, ...). Fills in `target`. */
+bool attach_file(const char *path, struct attachment *a, struct ts_target *target);
 void detach(struct attachment *a);
+/* An open file of the process, and what its link says; false ends the visit. */
+typedef bool visit_fd(const char *path, const char *link, void *context);
+/* False with errno: the process cannot be looked into. */
+bool attach_visit_fds(pid_t pid, visit_fd *visit, void *context);
 
 /* -- symbols.c: source lines for the places of a snapshot -- */
 void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot);
@@ -60,22 +68,26 @@ void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot);
 struct source {
 	const char *name;    /* --name */
 	const char *sysroot; /* --sysroot */
+	const char *file;    /* --file, --core */
 	bool use_stdin;      /* --stdin */
 	bool bare;           /* no source lines: the command shows none */
 	pid_t pid;
 };
-#define SOURCE_OPTIONS                                                                             \
-	{ "name", required_argument, NULL, 'N' }, { "stdin", no_argument, NULL, 'S' },             \
-		{ "sysroot", required_argument, NULL, 'R' },                                       \
-	{                                                                                          \
-		"help", no_argument, NULL, 'h'                                                     \
+#define SOURCE_OPTIONS                                                                              \
+	{ "name", required_argument, NULL, 'N' }, { "stdin", no_argument, NULL, 'S' },              \
+		{ "file", required_argument, NULL, 'F' }, { "core", required_argument, NULL, 'F' }, \
+		{ "sysroot", required_argument, NULL, 'R' },                                        \
+	{                                                                                           \
+		"help", no_argument, NULL, 'h'                                                      \
 	}
-#define SOURCE_HELP                                                                                \
-	"  PID               the process\n"                                                        \
-	"  --name NAME       the one process with this command name\n"                             \
-	"  --stdin           read what `tslab stats --json` wrote instead\n"                       \
-	"  --sysroot DIR     where the process's files lie, if not in its own root directory\n"    \
-	"                    (a program that runs under qemu-user)\n"                              \
+#define SOURCE_HELP                                                                                    \
+	"  PID               the process\n"                                                            \
+	"  --name NAME       the one process with this command name\n"                                 \
+	"  --stdin           read what `tslab stats --json` wrote instead\n"                           \
+	"  --file FILE       the same from a file, or a core dump (--core is the same), or the file\n" \
+	"                    of a process that ran with TSLAB_STATS_DIR\n"                             \
+	"  --sysroot DIR     where the process's files lie, if not in its own root directory\n"        \
+	"                    (a program that runs under qemu-user)\n"                                  \
 	"  --help            this text\n"
 /* One of SOURCE_OPTIONS was met. */
 void source_option(struct source *source, int option, const char *argument);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.h: what can be changed while the program runs. The page may be shared with whoever may change
+ * it (the observer's business); it is read with relaxed loads on slow paths, and a value that makes no
+ * sense counts as the default.
+ */
+#ifndef TS_CORE_CONTROL_H
+#define TS_CORE_CONTROL_H
+
+#include "arch.h"
+
+#define TS_CONTROL_MAGIC "TSLABCTL"
+#define TS_CONTROL_VERSION 1u
+#define TS_SAMPLE_INTERVAL_MAX ((uint64_t)1 << 40)
+
+/* When the resident set is read before and after an epoch ends: two file reads, about 8 us. */
+enum ts_rss_probe {
+	TS_RSS_PROBE_LARGE = 0, /* for epochs that hold 16 MiB or more, where that vanishes */
+	TS_RSS_PROBE_ALWAYS = 1,
+	TS_RSS_PROBE_NEVER = 2,
+};
+
+struct ts_control {
+	char magic[8];
+	uint32_t version;
+	uint32_t bytes;         /* of this structure */
+	ts_a64 sample_interval; /* one allocation in so many is timed; 0 = none */
+	ts_a64 rss_probe;       /* enum ts_rss_probe */
+	ts_a64 trace_failures;  /* 1 = a line on stderr for each failed allocation, at a pace */
+};
+
+/* Never NULL. Replaced before the first heap call of the process, and in the child of fork. */
+extern TS_HIDDEN struct ts_control *ts_control;
+
+/* The environment's wishes. Once, at start. */
+void ts_control_start(void);
+
+static inline uint64_t ts_control_sample_interval(void)
+{
+	uint64_t interval = ts_a64_load_rlx(&ts_control->sample_interval);
+
+	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
+}
+
+static inline uint64_t ts_control_rss_probe(void)
+{
+	return ts_a64_load_rlx(&ts_control->rss_probe);
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The time of one allocation in so many: how many are taken, on every way out, and what they say. */
+#include "../unit/support.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/control.h"
+#include "core/lock.h"
+
+static struct tslab_thread_stats self_now(void)
+{
+	struct tslab_thread_stats stats = { .struct_bytes = sizeof(stats) };
+
+	assert_int_equal(tslab_stats_thread(0, &stats), 0);
+	return stats;
+}
+
+static void set_interval(uint64_t interval)
+{
+	ts_a64_store_rlx(&ts_control->sample_interval, interval);
+}
+
+/* From the environment: the first allocation of the process counts as well. */
+static void one_in_1024(void **state)
+{
+	struct tslab_thread_stats s;
+
+	(void)state;
+	for (unsigned i = 0; i < 10000000; i++)
+		tslab_free(tslab_malloc(16 + i % 1000));
+	s = self_now();
+	assert_in_range(s.alloc_samples, 9764, 9766);
+	assert_true(s.alloc_wall_ns_sum > 0 && s.alloc_wall_ns_max > 0);
+	assert_true(s.alloc_wall_ns_max <= s.alloc_wall_ns_sum);
+	assert_true(s.alloc_cpu_ns_max <= s.alloc_cpu_ns_sum);
+	assert_true(s.alloc_wait_ns_sum + s.alloc_cpu_ns_sum >= s.alloc_wall_ns_sum);
+	assert_int_equal(counters().sample_interval, 1024);
+}
+
+/* Interval 1: every allocation, whichever way it takes and however it ends. */
+static void every_way_out(void **state)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "ways"), closed = new_epoch(NULL, "closed");
+	void *kept = tslab_alloc(closed, 100);
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(tslab_epoch_close(closed), 0);
+	set_interval(1);
+	tslab_free(tslab_malloc(100)); /* this lane takes notice here at the latest */
+#define TAKES_ONE(allocation)                                                                      \
+	do {                                                                                       \
+		before = self_now().alloc_samples;                                                 \
+		allocation;                                                                        \
+		assert_int_equal(self_now().alloc_samples - before, 1);                            \
+	} while (0)
+	TAKES_ONE(tslab_free(tslab_malloc(100)));
+	TAKES_ONE(tslab_free(tslab_malloc(100000)));
+	TAKES_ONE(tslab_free(tslab_calloc(10, 10)));
+	TAKES_ONE(tslab_free(tslab_aligned_alloc(4096, 100)));
+	TAKES_ONE(tslab_free(tslab_alloc(epoch, 100)));
+	TAKES_ONE(assert_null(tslab_malloc(SIZE_MAX / 2)));
+	TAKES_ONE(assert_null(tslab_alloc(closed, 100)));
+	TAKES_ONE(assert_null(tslab_alloc(TSLAB_EPOCH_NONE, 100)));
+	for (int i = 0; i < 3; i++) {
+		/* A warm lane that is bound anew. */
+		assert_int_equal(tslab_domain_enter(epoch), 0);
+		TAKES_ONE(assert_non_null(tslab_malloc(64)));
+		assert_int_equal(tslab_domain_exit(epoch), 0);
+		assert_int_equal(tslab_epoch_discard(epoch), 0);
+		epoch = new_epoch(NULL, "ways");
+	}
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+	tslab_free(kept);
+}
+
+/* A close while sampling is on stays a close. */
+static void closing_while_sampled(void **state)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "sampled");
+
+	(void)state;
+	set_interval(1);
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	void *kept = tslab_malloc(100);
+	assert_non_null(kept);
+	assert_int_equal(tslab_epoch_close(epoch), 0);
+	assert_null_errno(tslab_malloc(100), ESTALE);
+	set_interval(0);
+	assert_null_errno(tslab_malloc(100), ESTALE);
+	tslab_free(kept);
+	assert_int_equal(tslab_domain_exit(epoch), 0);
+}
+
+static void off_again(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	set_interval(0);
+	tslab_free(tslab_malloc(100)); /* takes notice */
+	before = self_now().alloc_samples;
+	for (unsigned i = 0; i < 100000; i++)
+		tslab_free(tslab_malloc(100));
+	assert_int_equal(self_now().alloc_samples, before);
+	/* And a word that makes no sense is no interval. */
+	set_interval(UINT64_MAX);
+	for (unsigned i = 0; i < 100000; i++)
+		tslab_free(tslab_malloc(100 + i % 30000));
+	assert_int_equal(self_now().alloc_samples, before);
+	set_interval(0);
+}
+
+/* What an allocation waits for somebody else is wall time and not CPU time. */
+enum { HELD_MS = 50 };
+static atomic_bool held;
+
+static void *hold_the_pool(void *arg)
+{
+	struct timespec pause = { .tv_nsec = HELD_MS * 1000000L };
+
+	(void)arg;
+	ts_lock(&ts_lock_pool);
+	held = true;
+	nanosleep(&pause, NULL);
+	ts_unlock(&ts_lock_pool);
+	return NULL;
+}
+
+static void waiting_is_not_work(void **state)
+{
+	tslab_heap *heap = new_heap("waits", 0, 0);
+	tslab_epoch_t epoch = new_epoch(heap, "waits");
+	struct tslab_thread_stats before, after;
+	pthread_t holder;
+	uint64_t wall, cpu, wait;
+
+	(void)state;
+	set_interval(1);
+	before = self_now();
+	assert_int_equal(pthread_create(&holder, NULL, hold_the_pool, NULL), 0);
+	while (!held)
+		sched_yield();
+	assert_non_null(tslab_alloc(epoch, 100000));
+	after = self_now();
+	set_interval(0);
+	assert_int_equal(pthread_join(holder, NULL), 0);
+	wall = after.alloc_wall_ns_sum - before.alloc_wall_ns_sum;
+	cpu = after.alloc_cpu_ns_sum - before.alloc_cpu_ns_sum;
+	wait = after.alloc_wait_ns_sum - before.alloc_wait_ns_sum;
+	assert_int_equal(after.alloc_samples - before.alloc_samples, 1);
+	assert_true(wall >= HELD_MS * 500000u);
+	assert_true(wait > cpu);
+	assert_int_equal(wait, wall - cpu);
+	assert_true(after.alloc_wait_ns_max >= wait);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_in_1024),           cmocka_unit_test(every_way_out),
+		cmocka_unit_test(closing_while_sampled), cmocka_unit_test(off_again),
+		cmocka_unit_test(waiting_is_not_work),
+	};
+
+	setenv("TSLAB_SAMPLE", "1024", 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

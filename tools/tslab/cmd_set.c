@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* What a running process can be told: its control page is the one thing of it that others may write. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/control.h"
+#include "tool.h"
+
+static const char help[] =
+	"Usage: tslab set [NAME=VALUE]... PID | --name NAME\n"
+	"Changes what a process does, while it runs; without NAME=VALUE shows what is set.\n\n"
+	"  sample-rate=N        time one allocation in N; 0 = none. Costs a slow path for each\n"
+	"                       allocation while it is on\n"
+	"  rss-probe=WHEN       read the resident set before and after an epoch ends: large (for epochs\n"
+	"                       that hold 16 MiB or more), always, never\n"
+	"  trace-failures=0|1   print failed allocations on the process's stderr\n\n"
+	"  PID                  the process\n"
+	"  --name NAME          the one process with this command name\n"
+	"  --help               this text\n"
+	"\nA lane of the process takes notice when it is bound or takes the slow path next.\n";
+
+static const char *const probe_names[] = { "large", "always", "never" };
+enum { PROBES = sizeof(probe_names) / sizeof(probe_names[0]) };
+
+static bool parse_whole(const char *text, uint64_t most, uint64_t *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && !*end && !errno && *value <= most;
+}
+
+static bool parse_probe(const char *text, uint64_t *value)
+{
+	for (*value = 0; *value < PROBES; (*value)++)
+		if (!strcmp(text, probe_names[*value]))
+			return true;
+	return false;
+}
+
+/* One NAME=VALUE; with a NULL page it is only looked at. False = complained. */
+static bool apply(struct ts_control *page, const char *setting)
+{
+	const char *text = strchr(setting, '=') + 1;
+	size_t length = (size_t)(text - setting);
+	uint64_t value = 0;
+	ts_a64 *word = NULL;
+	bool good = false;
+
+	if (!strncmp(setting, "sample-rate=", length)) {
+		good = parse_whole(text, TS_SAMPLE_INTERVAL_MAX, &value);
+		word = page ? &page->sample_interval : NULL;
+	} else if (!strncmp(setting, "rss-probe=", length)) {
+		good = parse_probe(text, &value);
+		word = page ? &page->rss_probe : NULL;
+	} else if (!strncmp(setting, "trace-failures=", length)) {
+		good = parse_whole(text, 1, &value);
+		word = page ? &page->trace_failures : NULL;
+	} else {
+		complain("there is no \"%.*s\" to set", (int)length - 1, setting);
+		return false;
+	}
+	if (!good)
+		complain("\"%s\" is no value for %.*s", text, (int)length - 1, setting);
+	else if (word)
+		ts_a64_store_rlx(word, value);
+	return good;
+}
+
+static void show(const struct ts_control *page)
+{
+	uint64_t probe = ts_a64_load_rlx(&page->rss_probe);
+
+	printf("sample-rate=%llu\n", (unsigned long long)ts_a64_load_rlx(&page->sample_interval));
+	printf("rss-probe=%s\n", probe < PROBES ? probe_names[probe] : "?");
+	printf("trace-failures=%llu\n", (unsigned long long)ts_a64_load_rlx(&page->trace_failures));
+}
+
+/* ------------------------------------------------------------------------------------------- page -- */
+
+struct page_search {
+	const char *instance;
+	int fd;
+};
+
+static bool open_if_control(const char *path, const char *link, void *context)
+{
+	struct page_search *search = context;
+	char wanted[64];
+
+	snprintf(wanted, sizeof(wanted), "/memfd:%s" TS_CONTROL_MARK " ", search->instance);
+	if (strncmp(link, wanted, strlen(wanted)) != 0)
+		return true;
+	search->fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	return search->fd < 0;
+}
+
+/* What this tool can write: the owner cannot make the page smaller under it. */
+static struct ts_control *map_page(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct ts_control *page;
+	struct stat st;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) ||
+	    st.st_size < (off_t)sizeof(*page))
+		return NULL;
+	page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	if (!memcmp(page->magic, TS_CONTROL_MAGIC, sizeof(page->magic)) &&
+	    page->version == TS_CONTROL_VERSION && page->bytes >= sizeof(*page))
+		return page;
+	munmap(page, sizeof(*page));
+	return NULL;
+}
+
+/* NULL = complained. */
+static struct ts_control *find_page(pid_t pid)
+{
+	struct page_search search = { TS_STATS_NAME, -1 };
+	bool readable = attach_visit_fds(pid, open_if_control, &search);
+	struct ts_control *page;
+
+	/* As with the figures: the program's own, else a preloaded malloc's. */
+	search.instance = TS_STATS_MALLOC_NAME;
+	if (search.fd < 0)
+		readable = attach_visit_fds(pid, open_if_control, &search);
+	if (!readable) {
+		complain("process %d cannot be looked into: %s", (int)pid, strerror(errno));
+		return NULL;
+	}
+	if (search.fd < 0) {
+		complain("process %d has no control page: it does not use libtslab, or runs with "
+			 "TSLAB_CONTROL=0 or TSLAB_STATS=0",
+			 (int)pid);
+		return NULL;
+	}
+	page = map_page(search.fd);
+	close(search.fd);
+	if (!page)
+		complain("process %d: its control page is not one that this tool knows", (int)pid);
+	return page;
+}
+
+static bool check_settings(char **settings, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!apply(NULL, settings[i]))
+			return false;
+	return true;
+}
+
+int cmd_set(int argc, char **argv)
+{
+	static const struct option options[] = { { "name", required_argument, NULL, 'N' },
+						 { "help", no_argument, NULL, 'h' },
+						 { NULL, 0, NULL, 0 } };
+	struct source source = { .name = NULL };
+	struct ts_control *page;
+	int option, settings;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return fputs(help, stdout), EXIT_FINE;
+		if (option == '?')
+			return complain_usage("set");
+		source_option(&source, option, optarg);
+	}
+	argv += optind;
+	argc -= optind;
+	for (settings = 0; settings < argc && strchr(argv[settings], '='); settings++)
+		;
+	/* All or nothing: a bad one among them changes nothing. */
+	if (!check_settings(argv, settings) ||
+	    !source_arguments(&source, argc - settings, argv + settings))
+		return complain_usage("set");
+	page = find_page(source.pid);
+	if (!page)
+		return EXIT_TROUBLE;
+	for (int i = 0; i < settings; i++)
+		apply(page, argv[i]);
+	if (!settings)
+		show(page);
+	return EXIT_FINE;
+}
