@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <string.h>
@@ -249,6 +250,105 @@ static void check_samples(struct checkup *c)
 		    (unsigned long long)get_u64(s, "alloc_cpu_ns_max"));
 }
 
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+/* The class that a figure is largest of; NULL if there is none. A borrowed reference. */
+static const json_t *worst_class(const struct checkup *c, const char *figure)
+{
+	const json_t *row, *worst = NULL;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->document, "classes"), i, row)
+		if (get_u64(row, figure) > get_u64(worst, figure))
+			worst = row;
+	return worst;
+}
+
+/* One allocation in a hundred is usual; one in five means that memory is never at hand. */
+static void check_slow_paths(struct checkup *c)
+{
+	uint64_t all = get_u64(c->document, "total_allocations");
+	uint64_t slow = get_u64(c->document, "total_slow_path_hits");
+	uint64_t misses = get_u64(c->document, "total_slow_cache_miss");
+	const json_t *worst = worst_class(c, "slow_path_hits");
+
+	if (all < 10000 || slow * 20 <= all || !worst)
+		return;
+	add(c, "slow-path-rate", slow * 5 > all ? "error" : "warning", "medium",
+	    misses * 2 > slow ?
+		    "raise retain_bytes of the heap: what a thread gives back it soon takes again" :
+		    "see which sizes are asked for; larger objects leave the fast path more often by nature",
+	    "%.1f %% of %llu allocations took the slow path; %.1f %% of these needed a new chunk; the most, "
+	    "%.1f %%, in class %llu (%llu bytes)",
+	    percent(slow, all), (unsigned long long)all, percent(misses, slow),
+	    percent(get_u64(worst, "slow_path_hits"), slow),
+	    (unsigned long long)get_u64(worst, "class_index"),
+	    (unsigned long long)get_u64(worst, "object_size"));
+}
+
+static uint64_t sum_classes(const struct checkup *c, const char *figure)
+{
+	const json_t *row;
+	uint64_t sum = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->document, "classes"), i, row)
+		sum += get_u64(row, figure);
+	return sum;
+}
+
+/* What closing epochs looked at, found empty, and took. */
+static void check_closes(struct checkup *c)
+{
+	uint64_t passes = sum_classes(c, "epoch_close_calls");
+	uint64_t scanned = sum_classes(c, "epoch_close_scanned_slabs");
+	uint64_t recycled = sum_classes(c, "epoch_close_recycled_slabs");
+	uint64_t ns = sum_classes(c, "epoch_close_total_ns");
+
+	if (scanned >= 1000 && recycled * 10 < scanned * 3)
+		add(c, "low-reclamation-yield", "warning", "medium",
+		    "epochs are closed while much of them is in use: close later, give what lives longer an "
+		    "epoch of its own, or end them with tslab_epoch_discard()",
+		    "closing epochs gave up %llu of %llu slabs, %.1f %%",
+		    (unsigned long long)recycled, (unsigned long long)scanned,
+		    percent(recycled, scanned));
+	if (passes && ns / passes > 10000000)
+		add(c, "slow-closes", "warning", "medium",
+		    "smaller epochs, or closing them where nobody waits",
+		    "a closing epoch worked %.1f ms for a size class, madvise not counted",
+		    (double)ns / (double)passes / 1e6);
+}
+
+/* Empty slabs that threads could not keep, by those that they could. */
+static void check_overflow(struct checkup *c)
+{
+	uint64_t over = get_u64(c->document, "total_cache_overflows");
+	uint64_t kept = get_u64(c->document, "total_slabs_recycled");
+
+	if (over >= 1000 && over > kept && get_u64(c->document, "total_slow_cache_miss") * 8 > over)
+		add(c, "retain-too-small", "info", "low",
+		    "a larger retain_bytes of the heap saves the way to the pool and back",
+		    "%llu slabs that became empty were kept by threads, %llu went back, and new ones were "
+		    "taken all the time",
+		    (unsigned long long)kept, (unsigned long long)over);
+}
+
+/* The kernel's reason, in words. */
+static void check_madvise(struct checkup *c)
+{
+	int error = (int)get_u64(c->document, "madvise_last_errno");
+
+	if (get_u64(c->document, "total_madvise_failures"))
+		add(c, "madvise-errno", "warning", "high",
+		    error == EINVAL ?
+			    "locked memory (mlockall) cannot be returned" :
+			    "a seccomp profile or a limit is in the way; see docs/syscalls.md",
+		    "the last madvise that failed: errno %d (%s)", error, strerror(error));
+}
+
 static void check_contention(struct checkup *c)
 {
 	uint64_t all = get_u64(c->document, "total_lock_acquisitions");
@@ -308,6 +408,10 @@ static int examine(const json_t *document, uint64_t threshold_s, bool as_json)
 	check_draining(&c);
 	check_counters(&c);
 	check_failures(&c);
+	check_madvise(&c);
+	check_slow_paths(&c);
+	check_closes(&c);
+	check_overflow(&c);
 	check_samples(&c);
 	check_contention(&c);
 	check_ring(&c);
