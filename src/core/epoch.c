@@ -537,33 +537,35 @@ static bool end_at_once(struct ts_epoch *epoch, uint64_t id, bool if_empty)
 	return true;
 }
 
-int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
+/* With something to tell: memory goes back, or objects or threads are in the way. */
+static __attribute__((noinline)) int close_and_tell(struct ts_epoch *epoch, uint64_t id)
 {
-	bool told = ts_closing_moves_memory(epoch);
 	struct ts_closing closing;
 
-	if (told)
-		ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_CLOSE);
-	if (end_at_once(epoch, id, true)) {
-		COUNT(epochs_closed);
-		if (told)
-			ts_closing_end(&closing);
-		return 0;
+	ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_CLOSE);
+	if (!end_at_once(epoch, id, true)) {
+		switch (ts_ew_begin_close(&epoch->e, ts_epoch_era(id))) {
+		case TS_EPOCH_ACTIVE:
+			ts_epoch_close_lanes(epoch);
+			break;
+		case TS_EPOCH_DISCARDING:
+			COUNT(epochs_closed);
+			return 0; /* the discarder finishes, or closes after its roll-back */
+		case TS_EPOCH_CLOSING:
+			return -EALREADY;
+		default:
+			return -ESTALE;
+		}
 	}
-	switch (ts_ew_begin_close(&epoch->e, ts_epoch_era(id))) {
-	case TS_EPOCH_ACTIVE:
-		if (!told)
-			ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_CLOSE);
-		ts_epoch_close_lanes(epoch);
-		ts_closing_end(&closing);
-		break;
-	case TS_EPOCH_DISCARDING:
-		break; /* the discarder finishes, or closes after its roll-back */
-	case TS_EPOCH_CLOSING:
-		return -EALREADY;
-	default:
-		return -ESTALE;
-	}
+	COUNT(epochs_closed);
+	ts_closing_end(&closing);
+	return 0;
+}
+
+int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
+{
+	if (ts_closing_moves_memory(epoch) || !end_at_once(epoch, id, true))
+		return close_and_tell(epoch, id);
 	COUNT(epochs_closed);
 	return 0;
 }
