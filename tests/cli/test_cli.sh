@@ -301,8 +301,8 @@ ok 'nor one that forbids it, which is read all the same'
 # -- judgements of the doctor, from figures made up ---------------------------------------------------
 finds() { # finds JQ-CHANGE REGEX: in a snapshot changed so; without the change it does not
 	jq "$1" "$work/quiet.json" >"$work/changed.json"
-	run 4 "$tslab" doctor --file "$work/changed.json" && shows "$2" &&
-		run 0 "$tslab" doctor --file "$work/quiet.json"
+	run 0 "$tslab" doctor --file "$work/quiet.json" &&
+		run 4 "$tslab" doctor --file "$work/changed.json" && shows "$2"
 }
 start label quiet
 run 0 "$tslab" stats --json "$victim_pid" && cp "$work/out" "$work/quiet.json"
