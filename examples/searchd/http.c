@@ -23,6 +23,8 @@
 #define RESULTS_DEFAULT 10
 #define RESULTS_MAX 100
 #define CONNECTION_TIMEOUT_S 30
+/* What one request needs, so that a thread's next one asks the system for nothing. */
+#define RETAIN_BYTES (4u << 20)
 
 struct request {
 	tslab_epoch_t epoch; /* in which this very structure lies */
@@ -192,7 +194,7 @@ static struct request *request_begin(struct searchd *searchd)
 	struct request *request;
 	tslab_epoch_t epoch;
 
-	if (tslab_epoch_open(NULL, "request", &epoch) != 0)
+	if (tslab_epoch_open(searchd->heap, "request", &epoch) != 0)
 		return NULL;
 	request = tslab_alloc(epoch, sizeof(*request));
 	if (!request) {
@@ -259,8 +261,17 @@ struct MHD_Daemon *http_start(struct searchd *searchd)
 		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_end, searchd },
 		{ MHD_OPTION_END, 0, NULL },
 	};
+	struct tslab_heap_options heap = TSLAB_HEAP_OPTIONS_INIT;
 	const union MHD_DaemonInfo *info;
 	struct MHD_Daemon *daemon;
+
+	heap.name = "requests";
+	heap.retain_bytes = RETAIN_BYTES;
+	searchd->heap = tslab_heap_create(&heap);
+	if (!searchd->heap) {
+		fprintf(stderr, "searchd: no heap for requests: %s\n", strerror(errno));
+		return NULL;
+	}
 
 	daemon = MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG,
 				  searchd->port, NULL, NULL, request_step, searchd,

@@ -11,6 +11,7 @@
 #ifndef SEARCHD_H
 #define SEARCHD_H
 
+#include <tslab/tslab.h>
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct store;
 struct worker;
 
 struct searchd {
+	tslab_heap *heap; /* of the requests */
 	const char *data_directory;
 	uint16_t port; /* 0 = any free port */
 	unsigned http_threads;
