@@ -35,7 +35,7 @@ static inline bool ts_closing_moves_memory(const struct ts_epoch *epoch)
 	uint64_t held = ts_a64_load_rlx(&epoch->charged_bytes);
 
 	return !thread || thread->ending || thread->warm_count >= TS_WARM_LANES ||
-	       thread->retained_bytes + held > epoch->heap->retain_bytes ||
+	       thread->retained_bytes + held > ts_epoch_heap(epoch)->retain_bytes ||
 	       ts_control_rss_probe() == TS_RSS_PROBE_ALWAYS;
 }
 

@@ -13,7 +13,7 @@ static struct ts_control private_control = {
 	.bytes = sizeof(struct ts_control),
 };
 
-struct ts_control *ts_control = &private_control;
+ts_a64 ts_control_page = { (uintptr_t)&private_control };
 
 /* A whole number, or the default. */
 static uint64_t number(const char *name, uint64_t otherwise)
@@ -44,8 +44,8 @@ static enum ts_rss_probe rss_probe(void)
 
 void ts_control_start(void)
 {
-	ts_a64_store_rlx(&ts_control->sample_interval,
+	ts_a64_store_rlx(&ts_control()->sample_interval,
 			 number("TSLAB_SAMPLE", TSLAB_SAMPLING ? 1024 : 0));
-	ts_a64_store_rlx(&ts_control->rss_probe, rss_probe());
-	ts_a64_store_rlx(&ts_control->trace_failures, number("TSLAB_TRACE_FAILURES", 0));
+	ts_a64_store_rlx(&ts_control()->rss_probe, rss_probe());
+	ts_a64_store_rlx(&ts_control()->trace_failures, number("TSLAB_TRACE_FAILURES", 0));
 }

@@ -30,21 +30,27 @@ struct ts_control {
 };
 
 /* Never NULL. Replaced before the first heap call of the process, and in the child of fork. */
-extern TS_HIDDEN struct ts_control *ts_control;
+extern TS_HIDDEN ts_a64 ts_control_page;
+
+static inline struct ts_control *ts_control(void)
+{
+	/* ORD-20 acquire: whoever sees the pointer sees the page behind it. */
+	return (struct ts_control *)ts_a64_load_acq(&ts_control_page); /* ORD-20 */
+}
 
 /* The environment's wishes. Once, at start. */
 void ts_control_start(void);
 
 static inline uint64_t ts_control_sample_interval(void)
 {
-	uint64_t interval = ts_a64_load_rlx(&ts_control->sample_interval);
+	uint64_t interval = ts_a64_load_rlx(&ts_control()->sample_interval);
 
 	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
 }
 
 static inline uint64_t ts_control_rss_probe(void)
 {
-	return ts_a64_load_rlx(&ts_control->rss_probe);
+	return ts_a64_load_rlx(&ts_control()->rss_probe);
 }
 
 #endif

@@ -244,7 +244,7 @@ static void show_open(struct ts_epoch *epoch, uint64_t id)
 {
 	struct ts_epoch_words *w = epoch->stat;
 
-	ts_a64_store_rlx(&w->heap_id, epoch->heap->id);
+	ts_a64_store_rlx(&w->heap_id, ts_epoch_heap(epoch)->id);
 	ts_a64_store_rlx(&w->ring_index, epoch->ring_entry);
 	ts_a64_store_rlx(&w->kind, epoch->is_default);
 	ts_a64_store_rlx(&w->open_since_ns, epoch->open_since_ns);
@@ -275,7 +275,7 @@ int ts_epoch_open(struct tslab_heap *heap, const char *label, unsigned ring_entr
 		return ts_a32_load_rlx(&ts_epochs.count) == TS_EPOCH_SLOTS ? -EAGAIN : -ENOMEM;
 	epoch->era = epoch->era + 1 > least_era ? epoch->era + 1 : least_era;
 	*id = epoch->era << 16 | epoch->slot;
-	epoch->heap = heap;
+	ts_a64_store_rlx(&epoch->heap, (uintptr_t)heap);
 	epoch->ring_entry = (uint8_t)ring_entry;
 	epoch->is_default = is_default;
 	ts_a64_store_rlx(&epoch->limit_bytes, 0);
@@ -368,7 +368,7 @@ static enum take walk_lanes(struct ts_epoch *epoch, uint64_t id, uint64_t with, 
 static enum take create_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with, unsigned flags,
 			     struct ts_lane **found)
 {
-	struct ts_lane *lane = ts_lane_get(ts_tls.self, epoch->heap, flags);
+	struct ts_lane *lane = ts_lane_get(ts_tls.self, ts_epoch_heap(epoch), flags);
 	uint64_t head;
 
 	if (!lane) {

@@ -24,7 +24,7 @@ struct ts_epoch {
 	ts_a64 e;     /* epochword.h */
 	ts_a64 id;    /* 0 while free */
 	ts_a64 lanes; /* index + 1 of the newest lane; linked with ORD-12, unlinked by finish only */
-	struct tslab_heap *heap;
+	ts_a64 heap;  /* struct tslab_heap *; who has no reference may look */
 	struct ts_epoch_words *stat;
 	uint64_t era;
 	ts_a64 charged_bytes;
@@ -54,6 +54,11 @@ static inline uint32_t ts_epoch_slot(uint64_t id)
 static inline uint64_t ts_epoch_era(uint64_t id)
 {
 	return id >> 16;
+}
+
+static inline struct tslab_heap *ts_epoch_heap(const struct ts_epoch *epoch)
+{
+	return (struct tslab_heap *)ts_a64_load_rlx(&epoch->heap);
 }
 
 /* The row of an epoch that is not over yet, or NULL. Checked again where it matters: ts_ew_ref, CAS. */

@@ -46,7 +46,7 @@ static inline struct ts_kept *ts_keep_find(struct ts_thread *thread, const struc
 	for (uint32_t i = thread->kept_count; i-- > 0;) {
 		const struct ts_epoch *epoch = thread->kept[i].epoch;
 
-		if (ts_keep_same_heap(epoch->heap, heap) && ts_keep_same_label(epoch, label))
+		if (ts_keep_same_heap(ts_epoch_heap(epoch), heap) && ts_keep_same_label(epoch, label))
 			return &thread->kept[i];
 	}
 	return NULL;
@@ -109,7 +109,7 @@ static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *
 	const char *why = NULL;
 
 	if (epoch->is_default || epoch->ring_entry ||
-	    thread->retained_bytes + bytes > epoch->heap->retain_bytes)
+	    thread->retained_bytes + bytes > ts_epoch_heap(epoch)->retain_bytes)
 		return false;
 	if (__builtin_expect((ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) != 0, 0))
 		ts_lane_drain(lane);

@@ -115,7 +115,7 @@ void ts_report_failure(unsigned reason, uint64_t epoch_id, size_t bytes, int err
 	char line[384];
 	int length;
 
-	if (ts_a64_load_rlx(&ts_control->trace_failures) != 1 || !may_print(&failures))
+	if (ts_a64_load_rlx(&ts_control()->trace_failures) != 1 || !may_print(&failures))
 		return;
 	where(&refusal, place, sizeof(place));
 	ts_site_describe(site, call, sizeof(call));

@@ -402,8 +402,8 @@ static void share_control(void)
 
 	if (!shared)
 		return;
-	memcpy(shared, ts_control, sizeof(*shared));
-	ts_control = shared;
+	memcpy(shared, ts_control(), sizeof(*shared));
+	ts_a64_store_rel(&ts_control_page, (uintptr_t)shared); /* ORD-20 */
 }
 
 /* In the child of a process that shared its own; at the same address. */
@@ -416,8 +416,8 @@ static void share_control_again(void)
 		shared = map_control();
 	if (!shared)
 		return;
-	memcpy(shared, ts_control, sizeof(*shared));
-	move_over(shared, bytes, ts_control);
+	memcpy(shared, ts_control(), sizeof(*shared));
+	move_over(shared, bytes, ts_control());
 }
 
 /* In the child: the parent's page stays the parent's. Async-signal-safe. */
@@ -430,8 +430,8 @@ static void leave_parents_control(void)
 		return;
 	own = map_private(bytes);
 	if (own)
-		memcpy(own, ts_control, sizeof(*own));
-	move_over(own ? own : MAP_FAILED, bytes, ts_control);
+		memcpy(own, ts_control(), sizeof(*own));
+	move_over(own ? own : MAP_FAILED, bytes, ts_control());
 	close_carrier(&control);
 	control.fd = CONTROL_LOST;
 }

@@ -22,7 +22,7 @@ static struct tslab_thread_stats self_now(void)
 
 static void set_interval(uint64_t interval)
 {
-	ts_a64_store_rlx(&ts_control->sample_interval, interval);
+	ts_a64_store_rlx(&ts_control()->sample_interval, interval);
 }
 
 /* From the environment: the first allocation of the process counts as well. */

@@ -179,16 +179,16 @@ static void test_directory(void **state)
 
 static int control_in_child(void)
 {
-	struct ts_control *parents = ts_control;
+	struct ts_control *parents = ts_control();
 	int fd;
 
 	use_library();
 	fd = find_chunk_fd(TS_STATS_NAME TS_CONTROL_MARK);
-	if (fd < 0 || ts_control != parents)
+	if (fd < 0 || ts_control() != parents)
 		return 1;
-	if (ts_a64_load_rlx(&ts_control->sample_interval) != 77)
+	if (ts_a64_load_rlx(&ts_control()->sample_interval) != 77)
 		return 2;
-	ts_a64_store_rlx(&ts_control->sample_interval, 99);
+	ts_a64_store_rlx(&ts_control()->sample_interval, 99);
 	return 0;
 }
 
@@ -211,14 +211,14 @@ static void test_control(void **state)
 	assert_int_equal(pwrite(fd, &interval, sizeof(interval),
 				offsetof(struct ts_control, sample_interval)),
 			 sizeof(interval));
-	assert_int_equal(ts_a64_load_rlx(&ts_control->sample_interval), 77);
+	assert_int_equal(ts_a64_load_rlx(&ts_control()->sample_interval), 77);
 	assert_int_equal(ftruncate(fd, 0), -1);
 	child = fork();
 	if (!child)
 		_exit(control_in_child());
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	assert_int_equal(ts_a64_load_rlx(&ts_control->sample_interval), 77);
+	assert_int_equal(ts_a64_load_rlx(&ts_control()->sample_interval), 77);
 	/* Whatever is written there, the library works on. */
 	for (int i = 0; i < 200; i++) {
 		uint64_t noise[3] = { (uint64_t)rand() << 33 | (uint64_t)rand(), (uint64_t)rand(),
@@ -233,9 +233,9 @@ static void test_control(void **state)
 		memset(object, 1, 100 + (size_t)i * 500);
 		tslab_free(object);
 	}
-	ts_a64_store_rlx(&ts_control->sample_interval, 0);
-	ts_a64_store_rlx(&ts_control->rss_probe, 0);
-	ts_a64_store_rlx(&ts_control->trace_failures, 0);
+	ts_a64_store_rlx(&ts_control()->sample_interval, 0);
+	ts_a64_store_rlx(&ts_control()->rss_probe, 0);
+	ts_a64_store_rlx(&ts_control()->trace_failures, 0);
 }
 
 /* -- what other programs must not find in it ---------------------------------------------------------- */
