@@ -389,7 +389,7 @@ static void failures_by_reason(void **state)
 	assert_int_equal(event->error, ENOMEM);
 	assert_non_null(event->place);
 	assert_int_equal(ts_sim_plan("commit:1+:ENOMEM"), 0);
-	assert_counted(fail_mapping, assert_null_errno(tslab_malloc((size_t)1 << 30), ENOMEM));
+	assert_counted(fail_mapping, assert_null_errno(tslab_malloc((size_t)128 << 20), ENOMEM));
 	assert_int_equal(ts_sim_plan(""), 0);
 	assert_int_equal(newest_reason(), 3);
 	assert_counted(fail_invalid, assert_null_errno(tslab_aligned_alloc(24, 100), EINVAL));
