@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "slab.h"
+#include "stack.h"
 #include "thread.h"
 
 void ts_die(const char *text)
@@ -28,8 +29,7 @@ static uint64_t stack_length(const struct ts_bin *bin)
 	uint64_t length = 0;
 
 	while (top != TS_STACK_NONE) {
-		char **block =
-			(char **)((uintptr_t)(top - 1) & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
+		char **block = ts_stack_block(top);
 
 		for (; top[-1]; top--) {
 			uint64_t t = (uint64_t)(top[-1] - ts_range.base) >> TS_GRANULE_SHIFT;
@@ -40,7 +40,7 @@ static uint64_t stack_length(const struct ts_bin *bin)
 				return UINT64_MAX;
 			length++;
 		}
-		top = block[0] ? (char **)block[0] + TS_STACK_BLOCK_WORDS : TS_STACK_NONE;
+		top = ts_stack_top_below(block);
 	}
 	return length;
 }
@@ -100,8 +100,7 @@ static bool check_chunks(struct ts_lane *lane, struct tally tally[TS_CLASS_COUNT
 static uint64_t waiting_slots(const struct ts_lane *lane, unsigned c)
 {
 	const struct ts_bin *bin = &lane->bin[c];
-	bool stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
-	uint64_t slots = stack_mode ? ts_bin_reserve_slots(bin) : 0;
+	uint64_t slots = ts_bin_in_stack_mode(bin) ? ts_bin_reserve_slots(bin) : 0;
 
 	for (uint32_t slab = lane->slab[c]; slab && (slab = ts_slab_next(slab));)
 		slots += ts_sizeclasses[c].slab_slots;

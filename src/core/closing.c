@@ -67,10 +67,7 @@ void ts_closing_begin(struct ts_closing *closing, const struct ts_epoch *epoch, 
 	closing->epoch_id = id;
 	closing->what = by | ts_a64_load_rlx(&w->ring_index) << 8 |
 			ts_a64_load_rlx(&w->heap_id) << 16;
-	closing->label[0] = ts_a64_load_rlx(&w->label0);
-	closing->label[1] = ts_a64_load_rlx(&w->label1);
-	closing->label[2] = ts_a64_load_rlx(&w->label2);
-	closing->label[3] = ts_a64_load_rlx(&w->label3);
+	ts_epoch_label_words(epoch, closing->label);
 	closing->open_since_ns = ts_a64_load_rlx(&w->open_since_ns);
 	closing->held_bytes = ts_a64_load_rlx(&epoch->charged_bytes);
 	count_live(closing, epoch);

@@ -220,14 +220,19 @@ int ts_epoch_relabel(struct ts_epoch *epoch, const char *label)
 	return 0;
 }
 
-/* From the shown words: a report may run while the label changes. */
+void ts_epoch_label_words(const struct ts_epoch *epoch, uint64_t words[4])
+{
+	words[0] = ts_a64_load_rlx(&epoch->stat->label0);
+	words[1] = ts_a64_load_rlx(&epoch->stat->label1);
+	words[2] = ts_a64_load_rlx(&epoch->stat->label2);
+	words[3] = ts_a64_load_rlx(&epoch->stat->label3);
+}
+
 void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
 {
-	uint64_t words[4] = { ts_a64_load_rlx(&epoch->stat->label0),
-			      ts_a64_load_rlx(&epoch->stat->label1),
-			      ts_a64_load_rlx(&epoch->stat->label2),
-			      ts_a64_load_rlx(&epoch->stat->label3) };
+	uint64_t words[4];
 
+	ts_epoch_label_words(epoch, words);
 	memcpy(label, words, 32);
 	label[31] = '\0';
 }
@@ -650,19 +655,13 @@ static void discard_lanes(struct ts_epoch *epoch, uint64_t lanes)
 		ts_epoch_drop(epoch, 1);
 }
 
-int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
+static int discard(struct ts_epoch *epoch, uint64_t id)
 {
-	bool told = ts_closing_moves_memory(epoch);
-	struct ts_closing closing;
 	uint64_t lanes = 0;
 	uint64_t link;
 
-	if (told)
-		ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_DISCARD);
 	if (end_at_once(epoch, id, false)) {
 		COUNT(epochs_discarded);
-		if (told)
-			ts_closing_end(&closing);
 		return 0;
 	}
 	switch (ts_ew_begin_discard(&epoch->e, ts_epoch_era(id))) {
@@ -684,9 +683,21 @@ int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
 	}
 	discard_lanes(epoch, lanes);
 	COUNT(epochs_discarded);
-	if (told)
-		ts_closing_end(&closing);
 	return 0;
+}
+
+int ts_epoch_discard(struct ts_epoch *epoch, uint64_t id)
+{
+	struct ts_closing closing;
+	int error;
+
+	if (!ts_closing_moves_memory(epoch))
+		return discard(epoch, id);
+	ts_closing_begin(&closing, epoch, id, TS_ENDED_BY_DISCARD);
+	error = discard(epoch, id);
+	if (!error)
+		ts_closing_end(&closing);
+	return error;
 }
 
 /* A closing epoch of a heap that is going: its parked lanes are emptied one by one. */

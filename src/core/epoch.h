@@ -102,7 +102,8 @@ void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane, struct ts_t
 /* Since it was opened. */
 uint64_t ts_epoch_age_ns(const struct ts_epoch *epoch);
 
-/* Label of an epoch, from its shown words. */
+/* Label of an epoch, from its shown words: a report may run while the label changes. */
+void ts_epoch_label_words(const struct ts_epoch *epoch, uint64_t words[4]);
 void ts_epoch_label(const struct ts_epoch *epoch, char label[32]);
 int ts_epoch_relabel(struct ts_epoch *epoch, const char *label);
 

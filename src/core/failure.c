@@ -2,7 +2,6 @@
 #include "failure.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "epoch.h"
 #include "os.h"
@@ -60,12 +59,10 @@ static enum ts_failure take_reason(void)
 static void put_label(struct ts_failure_words *event, uint64_t epoch_id)
 {
 	const struct ts_epoch *epoch = epoch_id ? ts_epoch_find(epoch_id) : NULL;
-	char label[32] = "";
-	uint64_t words[4];
+	uint64_t words[4] = { 0 };
 
 	if (epoch)
-		ts_epoch_label(epoch, label);
-	memcpy(words, label, sizeof(words));
+		ts_epoch_label_words(epoch, words);
 	ts_ring_put(event, label0, words[0]);
 	ts_ring_put(event, label1, words[1]);
 	ts_ring_put(event, label2, words[2]);

@@ -185,18 +185,12 @@ bool ts_lane_never_ends(const struct ts_lane *lane)
 static bool refill(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
-	bool stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+	bool stack_mode;
 	uint32_t next;
 
-	if (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) {
-		ts_lane_drain(lane);
-		if (bin->top[-1]) {
-			ts_count_own_class(c, slow_reused, 1);
-			return true;
-		}
-		stack_mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
-	}
-	if (stack_mode && ts_stack_below(lane, bin, c)) {
+	ts_lane_drain(lane);
+	stack_mode = ts_bin_in_stack_mode(bin);
+	if (bin->top[-1] || (stack_mode && ts_stack_below(lane, bin, c))) {
 		ts_count_own_class(c, slow_reused, 1);
 		return true;
 	}

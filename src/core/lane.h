@@ -271,12 +271,21 @@ static inline uint64_t ts_lane_bytes(const struct ts_lane *lane)
 /* Count and report why slot t cannot be freed. Always false. */
 bool ts_lane_refuse(struct ts_lane *lane, uint64_t t);
 
+static inline bool ts_bin_in_stack_mode(const struct ts_bin *bin)
+{
+	return ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+}
+
+/* Address of the next slot never handed out, in either mode; 0 = none since the bin has a slab. */
+static inline uint64_t ts_bin_next(const struct ts_bin *bin)
+{
+	return ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
+}
+
 /* Holder, stack mode: slots of the reserve. */
 static inline uint64_t ts_bin_reserve_slots(const struct ts_bin *bin)
 {
-	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
-
-	return (ts_a64_load_rlx(&bin->end) - bump) / bin->bytes;
+	return (ts_a64_load_rlx(&bin->end) - ts_bin_next(bin)) / bin->bytes;
 }
 
 #endif

@@ -116,6 +116,11 @@ uint64_t ts_os_clock_ns(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t ts_os_thread_cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void ts_os_clock_sync(void)
 {
 	uint64_t boot = clock_ns(CLOCK_BOOTTIME);

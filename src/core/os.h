@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The largest kernel page: what is reserved is aligned and padded for it, whatever page runs now. */
+#define TS_OS_PAGE_MAX_BYTES 65536u
 /* Page size of the running kernel, read once. */
 size_t ts_os_page_bytes(void);
 
@@ -31,6 +33,8 @@ uint64_t ts_os_rss_bytes(void);
 
 /* CLOCK_MONOTONIC, for durations off the hot paths. */
 uint64_t ts_os_clock_ns(void);
+/* CPU time of the calling thread: a system call. */
+uint64_t ts_os_thread_cpu_ns(void);
 /* Look at the boot offset again (it grows while the machine sleeps). Cold paths only. */
 void ts_os_clock_sync(void);
 

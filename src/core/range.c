@@ -9,8 +9,6 @@
 #include "process.h"
 #include "sys.h"
 
-/* The largest kernel page: what is reserved is aligned and padded for it, whatever page runs now. */
-#define PAGE_MAX_BYTES 65536u
 #define RANGE_MIN_BYTES ((uint64_t)64 << 20)
 #define RANGE_DEFAULT_BYTES ((uint64_t)64 << 30)
 #define RANGE_MAX_BYTES ((uint64_t)1 << 40)
@@ -65,9 +63,8 @@ static uint64_t array_reserve_bytes(unsigned i, uint64_t range_bytes)
 	uint64_t bytes = range_bytes / TS_SEGMENT_BYTES * arrays[i].segment_bytes;
 
 	/* Room for the stagger and for outward rounding to any page size up to 64 KiB. */
-	return ((bytes + arrays[i].stagger_bytes + PAGE_MAX_BYTES - 1) &
-		~(uint64_t)(PAGE_MAX_BYTES - 1)) +
-	       PAGE_MAX_BYTES;
+	return ts_arch_page_up(bytes + arrays[i].stagger_bytes, TS_OS_PAGE_MAX_BYTES) +
+	       TS_OS_PAGE_MAX_BYTES;
 }
 
 static bool reserve_all(uint64_t range_bytes)
@@ -77,7 +74,7 @@ static bool reserve_all(uint64_t range_bytes)
 
 	for (unsigned i = 0; i < ARRAYS; i++)
 		total += array_reserve_bytes(i, range_bytes);
-	metadata = ts_os_reserve(total, PAGE_MAX_BYTES);
+	metadata = ts_os_reserve(total, TS_OS_PAGE_MAX_BYTES);
 	if (!metadata)
 		return false;
 	ts_range.base = ts_os_reserve(range_bytes, TS_SEGMENT_BYTES);
@@ -157,7 +154,8 @@ int ts_range_commit(uint64_t end_chunk)
 static bool reserve_table(struct ts_table *table)
 {
 	for (; table->max >= TABLE_MIN_RECORDS; table->max /= 2) {
-		table->records = ts_os_reserve((size_t)table->max * table->bytes, PAGE_MAX_BYTES);
+		table->records =
+			ts_os_reserve((size_t)table->max * table->bytes, TS_OS_PAGE_MAX_BYTES);
 		if (table->records)
 			return true;
 	}
@@ -177,8 +175,8 @@ int64_t ts_table_grow(struct ts_table *table)
 	if (end_bytes > table->committed_bytes) {
 		size_t more = max_bytes - table->committed_bytes;
 
-		if (more > PAGE_MAX_BYTES)
-			more = PAGE_MAX_BYTES;
+		if (more > TS_OS_PAGE_MAX_BYTES)
+			more = TS_OS_PAGE_MAX_BYTES;
 		if (ts_os_commit(table->records + table->committed_bytes, more))
 			return -1;
 		table->committed_bytes += more;

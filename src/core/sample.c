@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "sample.h"
 
-#include <time.h>
-
 #include "histogram.h"
+#include "os.h"
 #include "process.h"
 #include "thread.h"
 
@@ -11,25 +10,17 @@
 static ts_a64 empty_wall_ns;
 static ts_a64 empty_cpu_ns;
 
-static uint64_t read_ns(clockid_t clock)
-{
-	struct timespec now = { 0, 0 };
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* The wall clock inside the other one: a look at the CPU clock is a system call. */
 static void start_clocks(struct ts_sample *sample)
 {
-	sample->cpu_ns = read_ns(CLOCK_THREAD_CPUTIME_ID);
-	sample->wall_ns = read_ns(CLOCK_MONOTONIC);
+	sample->cpu_ns = ts_os_thread_cpu_ns();
+	sample->wall_ns = ts_os_clock_ns();
 }
 
 static void stop_clocks(const struct ts_sample *sample, uint64_t *wall_ns, uint64_t *cpu_ns)
 {
-	*wall_ns = read_ns(CLOCK_MONOTONIC) - sample->wall_ns;
-	*cpu_ns = read_ns(CLOCK_THREAD_CPUTIME_ID) - sample->cpu_ns;
+	*wall_ns = ts_os_clock_ns() - sample->wall_ns;
+	*cpu_ns = ts_os_thread_cpu_ns() - sample->cpu_ns;
 }
 
 static void measure_clocks(void)

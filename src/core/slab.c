@@ -136,11 +136,6 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
-static bool in_stack_mode(const struct ts_bin *bin)
-{
-	return ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
-}
-
 static void set_simple(struct ts_lane *lane, uint64_t simple)
 {
 	unsigned count = 0;
@@ -159,8 +154,8 @@ static void set_simple(struct ts_lane *lane, uint64_t simple)
 static void note_simple(struct ts_lane *lane, unsigned c)
 {
 	uint64_t bit = (uint64_t)1 << c;
-	bool simple = !in_stack_mode(&lane->bin[c]) && lane->slab[c] == lane->first_slab[c] &&
-		      ts_a64_load_rlx(&lane->bin[c].end);
+	bool simple = !ts_bin_in_stack_mode(&lane->bin[c]) &&
+		      lane->slab[c] == lane->first_slab[c] && ts_a64_load_rlx(&lane->bin[c].end);
 
 	set_simple(lane, simple ? lane->simple | bit : lane->simple & ~bit);
 }
@@ -190,11 +185,10 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
-	bool has_bits = in_stack_mode(bin) || ts_slab_waits(slab);
+	bool has_bits = ts_bin_in_stack_mode(bin) || ts_slab_waits(slab);
 
 	if (lane->slab[c])
-		ts_a32_store_rlx(&ts_range.chain[lane->slab[c]],
-				 ts_a32_load_rlx(&ts_range.chain[lane->slab[c]]) & ~TS_CHAIN_CARVING);
+		clear_flags(lane->slab[c]);
 	lane->slab[c] = slab;
 	if (has_bits) {
 		set_bounds(bin, c, slab);
@@ -247,7 +241,7 @@ static void kill_waiting(struct ts_lane *lane, unsigned c)
 	}
 }
 
-static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
+static void begts_bin_in_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 {
 	unsigned c = ts_lane_class(lane, bin);
 	uint64_t bump = ts_a64_load_rlx(&bin->bump);
@@ -264,15 +258,15 @@ void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
 	/* Without memory for a block the slot is free by its bit alone, and a bump bin goes on as one. */
 	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin))
 		return;
-	if (!in_stack_mode(bin))
-		begin_stack_mode(lane, bin);
+	if (!ts_bin_in_stack_mode(bin))
+		begts_bin_in_stack_mode(lane, bin);
 	ts_stack_put(bin, p);
 }
 
 bool ts_slab_refill(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
-	uint64_t bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
+	uint64_t bump = ts_bin_next(bin);
 	uint64_t slots = ts_bin_reserve_slots(bin);
 	uint64_t most = ts_stack_capacity(c) / 2;
 
@@ -330,7 +324,7 @@ void ts_slab_rewind_others(struct ts_lane *lane)
 		if (!ts_lane_class_live(lane, c) && !lane->unlisted)
 			continue;
 		ts_count_all_freed(&lane->stat->cls[c]);
-		if (in_stack_mode(&lane->bin[c]) || lane->unlisted)
+		if (ts_bin_in_stack_mode(&lane->bin[c]) || lane->unlisted)
 			rewind_stack(lane, c);
 		else
 			rewind_bump(lane, c);
@@ -371,7 +365,7 @@ static bool uncarved_slots(const struct ts_bin *bin, uint64_t low, uint64_t high
 {
 	uint64_t end = ts_a64_load_rlx(&bin->end);
 
-	*bump = ts_a64_load_rlx(&bin->bump) & ~TS_BIN_RESERVE;
+	*bump = ts_bin_next(bin);
 	return low < end && high > *bump && *bump && *bump < end &&
 	       slab_of_address(*bump) == slab_of_address(end - 1);
 }

@@ -35,27 +35,20 @@ bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin)
 	return true;
 }
 
-/* A full block is the one below `top`. */
-static char **block_of(char **top)
-{
-	return (char **)((uintptr_t)(top - 1) & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
-}
-
 /* Give back the topmost block. */
 static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
-	char **block = block_of(bin->top);
-	char **below = (char **)block[0];
+	char **block = ts_stack_block(bin->top);
 
+	bin->top = ts_stack_top_below(block);
 	ts_thread_block_put(ts_tls.self, block);
 	lane->listed_bytes -= block_bytes(c);
-	bin->top = below ? below + TS_STACK_BLOCK_WORDS : TS_STACK_NONE;
 }
 
 bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	/* The last block stays: the next free would want it back. */
-	if (bin->top == TS_STACK_NONE || !block_of(bin->top)[0])
+	if (bin->top == TS_STACK_NONE || !ts_stack_block(bin->top)[0])
 		return false;
 	pop_block(lane, bin, c);
 	return true;

@@ -19,6 +19,18 @@ static inline bool ts_stack_full(const struct ts_bin *bin)
 	return ((uintptr_t)bin->top & (TS_STACK_BLOCK_BYTES - 1)) == 0;
 }
 
+/* The block that `top` stands in; a full one is the one below. */
+static inline char **ts_stack_block(char **top)
+{
+	return (char **)((uintptr_t)(top - 1) & ~(uintptr_t)(TS_STACK_BLOCK_BYTES - 1));
+}
+
+/* Where the stack ends without this block. */
+static inline char **ts_stack_top_below(char **block)
+{
+	return block[0] ? (char **)block[0] + TS_STACK_BLOCK_WORDS : TS_STACK_NONE;
+}
+
 static inline void ts_stack_put(struct ts_bin *bin, void *p)
 {
 	char **top = bin->top;

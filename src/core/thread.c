@@ -38,7 +38,7 @@ void *ts_meta_alloc(size_t bytes)
 	next = (char *)(((uintptr_t)next + bytes - 1) & ~(uintptr_t)(bytes - 1));
 	if (next > end || (size_t)(end - next) < bytes) {
 		size_t step = (size_t)1 << 20;
-		char *fresh = ts_os_reserve(step, 65536);
+		char *fresh = ts_os_reserve(step, TS_OS_PAGE_MAX_BYTES);
 
 		if (fresh && !ts_os_commit(fresh, step)) {
 			next = fresh;
