@@ -241,7 +241,7 @@ static void kill_waiting(struct ts_lane *lane, unsigned c)
 	}
 }
 
-static void begts_bin_in_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
+static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 {
 	unsigned c = ts_lane_class(lane, bin);
 	uint64_t bump = ts_a64_load_rlx(&bin->bump);
@@ -259,7 +259,7 @@ void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
 	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin))
 		return;
 	if (!ts_bin_in_stack_mode(bin))
-		begts_bin_in_stack_mode(lane, bin);
+		begin_stack_mode(lane, bin);
 	ts_stack_put(bin, p);
 }
 
