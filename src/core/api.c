@@ -296,6 +296,28 @@ static bool held_by_self(const struct ts_lane *lane)
 	return ts_tls.self && ts_a64_load_rlx(&lane->holder) == ts_tls.self->id;
 }
 
+/* Nobody is in the lane: this free holds it for a moment, half the atomic steps of a remote one. */
+static bool take_parked(struct ts_lane *lane)
+{
+	uint64_t seen = ts_a64_load_rlx(&lane->w);
+
+	return !(seen & (TS_LW_HELD | TS_LW_CLOSING)) &&
+	       ts_lw_take(&lane->w, seen & TS_LW_TAG, TS_LW_TRANSIENT) == TS_LW_TAKEN;
+}
+
+static bool free_taken(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
+{
+	bool done;
+
+	/* A second free of the slot may have let its chunk go to another lane before this one was taken. */
+	if (ts_a64_load_rlx(&ts_range.headers[t >> 9]) == (uintptr_t)bin)
+		done = ts_lane_free(lane, bin, t);
+	else
+		done = ts_lane_refuse(lane, t);
+	ts_lane_release(lane);
+	return done;
+}
+
 static bool free_slow(void *ptr)
 {
 	struct ts_bin *bin;
@@ -313,6 +335,8 @@ static bool free_slow(void *ptr)
 		return ts_lane_free(lane, bin, t);
 	if (!looks_live(bin, t))
 		return ts_lane_refuse(lane, t);
+	if (take_parked(lane))
+		return free_taken(lane, bin, t);
 	return ts_lane_free_remote(lane, t, (uint64_t)1 << (t & 63), 0) || ts_lane_refuse(lane, t);
 }
 

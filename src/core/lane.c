@@ -44,6 +44,7 @@ static struct ts_lane *new_lane(void)
 		lane->bin[c].bytes = c < TS_CLASS_COUNT ? ts_sizeclasses[c].bytes : 1;
 	}
 	lane->large.top = TS_STACK_NONE;
+	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	return lane;
@@ -256,7 +257,8 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 	}
 	ts_count_free(lane, bin);
 	ts_slab_list(lane, bin, ts_range_address(t));
-	if (lane->listed_bytes > lane->trim_at_bytes)
+	/* The last chunk stays: the next allocation would want it back. */
+	if (lane->listed_bytes > lane->trim_at_bytes && lane->chunk_count > 1)
 		ts_lane_trim(lane);
 	return true;
 }

@@ -13,7 +13,7 @@
  *          in order, and its bits say "live" beforehand, so that handing out writes nothing but `bump`.
  *   stack  after the first free: [bump, end) is a reserve that refills the stack, its bits say "free",
  *          and so free has nothing but the bit to test. TS_BIN_RESERVE in `bump` is the mode.
- * A discard makes it a bump again.
+ * A discard makes it a bump again, unless slots were freed one by one since the last one.
  *
  * The stack of a bin is a chain of 512-byte blocks. Word 0 of a block is the block below it; a NULL
  * and the entries follow. `top` is the place of the next push; one that is a multiple of 512 means "block
@@ -61,6 +61,7 @@ struct ts_lane {
 	/* holder only */
 	uint32_t first_slab[TS_CLASS_COUNT]; /* first unit of the oldest slab; 0 = class unused */
 	uint32_t slab[TS_CLASS_COUNT];       /* the one being carved */
+	uint16_t frees_seen[TS_CLASS_COUNT]; /* low bits of the class's frees at the last discard */
 	uint64_t classes;                    /* bit = class has slabs */
 	uint64_t simple;                     /* bit = one slab is enough, and in bump mode */
 	uint8_t simple_count;

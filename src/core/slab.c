@@ -210,16 +210,22 @@ static void stop_carving(struct ts_bin *bin)
 	ts_a64_store_rlx(&bin->end, 0);
 }
 
-/* What was never handed out cannot be freed any more: its bits say so. */
-static void retire_uncarved(struct ts_bin *bin, unsigned c, uint32_t slab)
+/* What was never handed out of the slab being carved cannot be freed any more: its bits say so. */
+static void retire_uncarved(const struct ts_bin *bin, unsigned c, uint32_t slab)
 {
-	uint64_t node = (uint64_t)slab * TS_UNIT_NODES;
+	uint64_t next = ts_bin_next(bin);
+	uint64_t end_node = (uint64_t)(slab + ts_sizeclasses[c].slab_units) * TS_UNIT_NODES;
+	uint64_t node, granule;
 
-	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++, node++) {
-		ts_a64 *local = &ts_range.nodes[node].local;
-
-		ts_a64_store_rlx(local, ts_a64_load_rlx(local) | ~ts_slab_handed_out_bits(bin, node));
-	}
+	if (next >= ts_a64_load_rlx(&bin->end))
+		return;
+	granule = (next - (uintptr_t)ts_range.base) >> TS_GRANULE_SHIFT;
+	node = granule >> 6;
+	/* Its lower bits are those of slots that were. */
+	ts_a64_store_rlx(&ts_range.nodes[node].local, ts_a64_load_rlx(&ts_range.nodes[node].local) |
+							      UINT64_MAX << (granule & 63));
+	while (++node < end_node)
+		ts_a64_store_rlx(&ts_range.nodes[node].local, UINT64_MAX);
 }
 
 static void kill_slab(unsigned c, uint32_t slab)
@@ -263,24 +269,31 @@ void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
 	ts_stack_put(bin, p);
 }
 
-bool ts_slab_refill(struct ts_lane *lane, unsigned c)
+/* False: no memory for a block of the stack. */
+static bool list_reserve(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	uint64_t bump = ts_bin_next(bin);
 	uint64_t slots = ts_bin_reserve_slots(bin);
 	uint64_t most = ts_stack_capacity(c) / 2;
 
-	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin)) {
-		ts_failed(TS_FAILED_MAPPING);
-		errno = ENOMEM;
+	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin))
 		return false;
-	}
 	slots = slots < most ? slots : most;
 	/* The lowest is handed out first. */
 	for (uint64_t n = slots; n-- > 0;)
 		ts_stack_put(bin, (char *)bump + n * bin->bytes);
 	ts_a64_store_rlx(&bin->bump, (bump + slots * bin->bytes) | TS_BIN_RESERVE);
 	return true;
+}
+
+bool ts_slab_refill(struct ts_lane *lane, unsigned c)
+{
+	if (list_reserve(lane, c))
+		return true;
+	ts_failed(TS_FAILED_MAPPING);
+	errno = ENOMEM;
+	return false;
 }
 
 /* Nothing was freed one by one: the slabs that were carved wait again, with the bits that they have. */
@@ -298,19 +311,45 @@ static void rewind_bump(struct ts_lane *lane, unsigned c)
 	ts_slab_carve(lane, c, first);
 }
 
-/* Slots were freed one by one: bits and stack begin anew. */
-static void rewind_stack(struct ts_lane *lane, unsigned c)
+/*
+ * Slots were freed one by one once: bits and stack begin anew. The class stays in stack mode if that happened
+ * since the last discard, because it will happen again, and then the first free of each request would have
+ * to change the mode.
+ */
+static void rewind_stack(struct ts_lane *lane, unsigned c, bool stay)
 {
 	struct ts_bin *bin = &lane->bin[c];
 	uint32_t first = lane->first_slab[c];
 
 	ts_stack_clear(lane, bin, c);
-	for (uint32_t slab = first; slab != lane->slab[c];) {
-		slab = ts_slab_next(slab);
+	for (uint32_t slab = first;; slab = ts_slab_next(slab)) {
 		kill_slab(c, slab);
+		if (slab == lane->slab[c])
+			break;
 	}
-	ts_a64_store_rlx(&bin->bump, 0); /* bump mode */
+	ts_a64_store_rlx(&bin->bump, stay ? TS_BIN_RESERVE : 0);
 	ts_slab_carve(lane, c, first);
+	/* Without memory for it the first allocation tries again. */
+	if (stay)
+		(void)list_reserve(lane, c);
+}
+
+/* Has a slot of the class been freed by itself since the last discard? */
+static bool freed_singly(struct ts_lane *lane, unsigned c)
+{
+	return (uint16_t)ts_a64_load_rlx(&lane->stat->cls[c].frees) != lane->frees_seen[c];
+}
+
+static void rewind_class(struct ts_lane *lane, unsigned c)
+{
+	bool stay = freed_singly(lane, c) && !lane->unlisted;
+
+	ts_count_all_freed(&lane->stat->cls[c]);
+	lane->frees_seen[c] = (uint16_t)ts_a64_load_rlx(&lane->stat->cls[c].frees);
+	if (ts_bin_in_stack_mode(&lane->bin[c]) || lane->unlisted)
+		rewind_stack(lane, c, stay);
+	else
+		rewind_bump(lane, c);
 }
 
 void ts_slab_rewind_others(struct ts_lane *lane)
@@ -321,13 +360,8 @@ void ts_slab_rewind_others(struct ts_lane *lane)
 		unsigned c = (unsigned)__builtin_ctzll(rest);
 
 		/* All freed one by one, or unused: stack and bits are right as they are. */
-		if (!ts_lane_class_live(lane, c) && !lane->unlisted)
-			continue;
-		ts_count_all_freed(&lane->stat->cls[c]);
-		if (ts_bin_in_stack_mode(&lane->bin[c]) || lane->unlisted)
-			rewind_stack(lane, c);
-		else
-			rewind_bump(lane, c);
+		if (ts_lane_class_live(lane, c) || lane->unlisted)
+			rewind_class(lane, c);
 	}
 	lane->unlisted = false;
 }
@@ -547,6 +581,9 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 	if (kept) {
 		set_next(kept, 0);
 	} else {
+		/* As if it had never been used. */
+		ts_stack_clear(lane, &lane->bin[c], c);
+		ts_a64_store_rlx(&lane->bin[c].bump, 0);
 		lane->first_slab[c] = lane->slab[c] = 0;
 		lane->classes &= ~((uint64_t)1 << c);
 	}

@@ -186,3 +186,21 @@ uint64_t live_objects(tslab_epoch_t epoch)
 	assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
 	return s.live_objects;
 }
+
+tslab_epoch_t begin(tslab_heap *heap, const char *label)
+{
+	tslab_epoch_t epoch = TSLAB_EPOCH_NONE;
+
+	assert_int_equal(tslab_scope_begin(heap, label, &epoch), 0);
+	assert_int_equal(tslab_domain_current(), epoch);
+	return epoch;
+}
+
+void *free_strays(void *arg)
+{
+	struct strays *strays = arg;
+
+	for (unsigned i = 0; i < strays->count; i++)
+		tslab_free(strays->objects[i]);
+	return NULL;
+}

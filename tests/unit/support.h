@@ -46,6 +46,14 @@ void child_require(bool ok, const char *what, int line);
 /* Runs `body` on a new thread to its end. */
 void on_thread(void *(*body)(void *), void *arg);
 
+/* A thread's body that frees some pointers. */
+struct strays {
+	void *const *objects;
+	unsigned count;
+};
+
+void *free_strays(void *arg);
+
 /* Lets the pause pass that the library makes between two lines on stderr. */
 void await_next_report(void);
 
@@ -96,6 +104,8 @@ uint64_t refusals(const struct tslab_process_stats *s);
 
 tslab_heap *new_heap(const char *name, uint64_t limit_bytes, uint64_t retain_bytes);
 tslab_epoch_t new_epoch(tslab_heap *heap, const char *label);
+/* A scope with an epoch of its own. */
+tslab_epoch_t begin(tslab_heap *heap, const char *label);
 /* Live objects of an epoch as the statistics have them. */
 uint64_t live_objects(tslab_epoch_t epoch);
 

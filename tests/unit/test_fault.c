@@ -299,19 +299,21 @@ static void no_address_space(void **state)
 	assert_true(exited_well(in_child(nothing_can_be_reserved, NULL)));
 }
 
-/* One object of each class, in many lanes; the first free of a class needs a block for its stack. */
+/*
+ * Two objects of each class, in many lanes; the first free of a class needs a block for its stack, and the
+ * second object keeps its chunk, with all stacks, from going back.
+ */
 enum { LANES = 80, SCOPE_OBJECTS = 12 };
 static void *firsts[LANES][CLASS_COUNT];
+static tslab_epoch_t fillers[LANES];
 
 static void use_up_stack_blocks(void)
 {
-	tslab_epoch_t epoch = 0;
-
 	for (unsigned i = 0; i < LANES; i++) {
-		REQUIRE(tslab_epoch_open(NULL, "blocks", &epoch) == 0);
+		REQUIRE(tslab_epoch_open(NULL, "blocks", &fillers[i]) == 0);
 		for (unsigned c = 0; c < CLASS_COUNT; c++) {
-			firsts[i][c] = tslab_alloc(epoch, class_bytes[c]);
-			REQUIRE(firsts[i][c]);
+			firsts[i][c] = tslab_alloc(fillers[i], class_bytes[c]);
+			REQUIRE(firsts[i][c] && tslab_alloc(fillers[i], class_bytes[c]));
 		}
 	}
 	/* Chunks for what follows: committed, and in nobody's hands. */
@@ -382,6 +384,8 @@ static void no_stack_blocks(void *unused)
 			allocate_and_free(epoch, class_bytes[c]);
 		REQUIRE((round % 2 ? tslab_scope_close : tslab_scope_discard)(epoch) == 0);
 	}
+	for (unsigned i = 0; i < LANES; i++)
+		REQUIRE(tslab_epoch_discard(fillers[i]) == 0);
 	REQUIRE(counters().live_objects == 0);
 }
 

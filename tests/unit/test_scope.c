@@ -26,15 +26,6 @@ static size_t size_of(unsigned i)
 	return 16 + i * 97 % 5000;
 }
 
-static tslab_epoch_t begin(tslab_heap *heap, const char *label)
-{
-	tslab_epoch_t epoch = TSLAB_EPOCH_NONE;
-
-	assert_int_equal(tslab_scope_begin(heap, label, &epoch), 0);
-	assert_int_equal(tslab_domain_current(), epoch);
-	return epoch;
-}
-
 /* The pair that the next epoch of this heap and label may have. */
 static tslab_epoch_t keep(tslab_heap *heap, const char *label)
 {
@@ -383,20 +374,6 @@ static void kept_memory_has_no_owner(void **state)
 
 /* -- second frees and wild ones ----------------------------------------------------------------- */
 
-struct strays {
-	void *const *objects;
-	unsigned count;
-};
-
-static void *free_all(void *arg)
-{
-	struct strays *strays = arg;
-
-	for (unsigned i = 0; i < strays->count; i++)
-		tslab_free(strays->objects[i]);
-	return NULL;
-}
-
 /* After the end, by the keeper and by another thread, and in the next life before reuse. */
 static void frees_after_the_end(void **state)
 {
@@ -413,12 +390,12 @@ static void frees_after_the_end(void **state)
 		assert_int_equal(round % 2 ? tslab_scope_close(epoch) : tslab_scope_discard(epoch),
 				 0);
 		struct tslab_process_stats before = counters();
-		free_all(&strays);
-		on_thread(free_all, &strays);
+		free_strays(&strays);
+		on_thread(free_strays, &strays);
 		assert_int_equal(tslab_free_many(objects, OBJECTS), 0);
 		epoch = begin(NULL, "strays");
-		on_thread(free_all, &strays);
-		free_all(&strays);
+		on_thread(free_strays, &strays);
+		free_strays(&strays);
 		struct tslab_process_stats after = counters();
 		assert_int_equal(refusals(&after) - refusals(&before), 5 * OBJECTS);
 		assert_int_equal(after.frees, before.frees);
@@ -510,7 +487,7 @@ static void closed_with_live_objects(void **state)
 		assert_int_not_equal(slot_of(next), slot_of(epoch));
 		void *p = tslab_malloc(100);
 		if (round % 2)
-			on_thread(free_all, &rest);
+			on_thread(free_strays, &rest);
 		else
 			free_scope(objects);
 		assert_over(epoch);
@@ -533,7 +510,7 @@ static void freed_elsewhere(void **state)
 
 		assert_next_life(epoch, last);
 		fill_scope(objects);
-		on_thread(free_all, &all);
+		on_thread(free_strays, &all);
 		assert_int_equal(tslab_scope_close(epoch), 0);
 		assert_over(epoch);
 		last = epoch;
@@ -716,137 +693,6 @@ static void large_objects(void **state)
 	}
 }
 
-/* -- the two modes of a bin --------------------------------------------------------------------- */
-
-/*
- * A slot that was never handed out cannot be freed, neither from a bin that nothing was freed to nor from
- * the reserve behind a stack; by its owner, by another thread, by a batch.
- */
-static void never_handed_out(void **state)
-{
-	enum { BYTES = 256, SLOTS = 8 };
-
-	(void)state;
-	for (unsigned stack_mode = 0; stack_mode < 2; stack_mode++) {
-		tslab_epoch_t epoch = begin(NULL, "modes");
-		char *objects[SLOTS];
-		void *beyond[SLOTS];
-		struct strays strays = { beyond, SLOTS };
-
-		for (unsigned i = 0; i < SLOTS; i++)
-			objects[i] = tslab_malloc(BYTES);
-		assert_ptr_equal(objects[SLOTS - 1], objects[0] + (SLOTS - 1) * BYTES);
-		/* The last slots of the 8 KiB slab, which a refill of the stack does not reach. */
-		for (unsigned i = 0; i < SLOTS; i++)
-			beyond[i] = objects[0] + 8192 - (i + 1) * BYTES;
-		if (stack_mode)
-			tslab_free(objects[3]);
-		for (unsigned i = 0; i < SLOTS; i++)
-			assert_refused(refused_wild, tslab_free(beyond[i]));
-		struct tslab_process_stats before = counters();
-		on_thread(free_all, &strays);
-		assert_int_equal(tslab_free_many(beyond, SLOTS), 0);
-		struct tslab_process_stats after = counters();
-		assert_int_equal(after.refused_wild - before.refused_wild, 2 * SLOTS);
-		assert_int_equal(live_objects(epoch), SLOTS - stack_mode);
-		/* All of the slab is handed out once, and each slot can be freed once. */
-		void *rest[8192 / BYTES];
-		for (unsigned i = 0; i < 8192 / BYTES - SLOTS + stack_mode; i++) {
-			rest[i] = tslab_malloc(BYTES);
-			assert_true((char *)rest[i] >= objects[0] &&
-				    (char *)rest[i] < objects[0] + 8192);
-			for (unsigned k = 0; k < i; k++)
-				assert_ptr_not_equal(rest[i], rest[k]);
-		}
-		for (unsigned i = 0; i < SLOTS; i++)
-			tslab_free(beyond[i]);
-		for (unsigned i = 0; i < SLOTS; i++)
-			assert_refused(refused_double, tslab_free(beyond[i]));
-		assert_int_equal(live_objects(epoch), 8192 / BYTES - SLOTS);
-		assert_int_equal(tslab_scope_discard(epoch), 0);
-	}
-}
-
-/* Some freed, some not, in classes of one slab and of many: a discard makes all of it bump again. */
-static void discard_after_mixed_frees(void **state)
-{
-	static void *objects[3000];
-	uint64_t seed = 77;
-
-	(void)state;
-	for (unsigned round = 0; round < 40; round++) {
-		tslab_epoch_t epoch = begin(NULL, "mixed frees");
-		unsigned count = 1 + (unsigned)(rnd(&seed) % 3000), live = count;
-
-		for (unsigned i = 0; i < count; i++) {
-			objects[i] = tslab_malloc(16 + i % 7 * 200);
-			assert_non_null(objects[i]);
-			fill(objects[i], 16, i);
-			if (rnd(&seed) % 4)
-				continue;
-			unsigned k = (unsigned)(rnd(&seed) % (i + 1));
-			if (objects[k]) {
-				tslab_free(objects[k]);
-				objects[k] = NULL;
-				live--;
-			}
-		}
-		assert_int_equal(live_objects(epoch), live);
-		for (unsigned i = 0; i < count; i++)
-			assert_true(!objects[i] || holds(objects[i], 16, i));
-		assert_int_equal(tslab_scope_discard(epoch), 0);
-		/* From the start of each slab once more, in order. */
-		epoch = begin(NULL, "mixed frees");
-		char *p = tslab_malloc(16), *q = tslab_malloc(16);
-		assert_ptr_equal(q, p + 16);
-		assert_int_equal(tslab_scope_discard(epoch), 0);
-	}
-}
-
-/* Empty chunks go back from a bin with a reserve, and what stays is whole. */
-static void trim_with_a_reserve(void **state)
-{
-	enum { COUNT = 6000, BYTES = 1024 };
-	static char *objects[COUNT];
-
-	(void)state;
-	tslab_heap *heap = new_heap("trimmed", 0, 0);
-	tslab_epoch_t epoch = begin(heap, "trim");
-	for (unsigned round = 0; round < 4; round++) {
-		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
-
-		for (unsigned i = 0; i < COUNT; i++) {
-			objects[i] = tslab_malloc(BYTES);
-			assert_non_null(objects[i]);
-			fill(objects[i], 64, i);
-		}
-		/* Every 500th stays, in the second round the first ones, in the third the last ones. */
-		for (unsigned i = 0; i < COUNT; i++) {
-			bool stays = round == 0 ? i % 500 == 0 :
-				     round == 1 ? i < 10 :
-				     round == 2 ? i >= COUNT - 10 :
-						  false;
-
-			assert_true(holds(objects[i], 64, i));
-			if (stays)
-				continue;
-			tslab_free(objects[i]);
-			objects[i] = NULL;
-		}
-		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
-		assert_true(s.committed_bytes < COUNT * BYTES / 2);
-		for (unsigned i = 0; i < COUNT; i++) {
-			if (!objects[i])
-				continue;
-			assert_true(holds(objects[i], 64, i));
-			tslab_free(objects[i]);
-		}
-		assert_int_equal(live_objects(epoch), 0);
-	}
-	assert_int_equal(tslab_scope_close(epoch), 0);
-	assert_int_equal(tslab_heap_destroy(heap), 0);
-}
-
 /* -- fork --------------------------------------------------------------------------------------- */
 
 struct inherited {
@@ -908,42 +754,6 @@ static void fork_with_kept_pairs(void **state)
 	assert_next_life(keep(NULL, "kept"), in.kept);
 	assert_int_equal(tslab_scope_discard(in.open), 0);
 	assert_next_life(keep(NULL, "open"), in.open);
-}
-
-struct full_slab {
-	tslab_epoch_t epoch;
-	void *objects[128];
-};
-
-/* A slab that is full and of which nothing was freed: in the child no bin carves it. */
-static void discard_a_full_slab(void *arg)
-{
-	struct full_slab *slab = arg;
-	struct tslab_process_stats before, after;
-	tslab_epoch_t next = 0;
-
-	REQUIRE(tslab_scope_discard(slab->epoch) == 0);
-	before = counters();
-	for (unsigned i = 0; i < 128; i++)
-		tslab_free(slab->objects[i]);
-	after = counters();
-	REQUIRE(refusals(&after) == refusals(&before) + 128);
-	REQUIRE(after.frees == before.frees);
-	REQUIRE(tslab_scope_begin(NULL, "full", &next) == 0);
-	for (unsigned i = 0; i < 128; i++)
-		REQUIRE(tslab_malloc(64) == slab->objects[i]);
-	REQUIRE(tslab_scope_discard(next) == 0);
-}
-
-static void child_discards_a_full_slab(void **state)
-{
-	struct full_slab slab = { .epoch = begin(NULL, "full") };
-
-	(void)state;
-	for (unsigned i = 0; i < 128; i++)
-		slab.objects[i] = tslab_malloc(64);
-	assert_true(exited_well(in_child(discard_a_full_slab, &slab)));
-	assert_int_equal(tslab_scope_discard(slab.epoch), 0);
 }
 
 static bool no_more_cycles;
@@ -1180,11 +990,7 @@ int main(void)
 		cmocka_unit_test(kept_memory_yields_to_the_limit),
 		cmocka_unit_test(kept_within_retain_bytes),
 		cmocka_unit_test(large_objects),
-		cmocka_unit_test(never_handed_out),
-		cmocka_unit_test(discard_after_mixed_frees),
-		cmocka_unit_test(trim_with_a_reserve),
 		cmocka_unit_test(fork_with_kept_pairs),
-		cmocka_unit_test(child_discards_a_full_slab),
 		cmocka_unit_test(fork_at_any_moment),
 		cmocka_unit_test(raced),
 	};

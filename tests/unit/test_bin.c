@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bins of a lane: slots that were never handed out, those that were freed one by one, and what a discard
+ * and a trim make of both.
+ */
+#include "support.h"
+
+/*
+ * A slot that was never handed out cannot be freed, neither from a bin that nothing was freed to nor from
+ * the reserve behind a stack; by its owner, by another thread, by a batch.
+ */
+static void never_handed_out(void **state)
+{
+	enum { BYTES = 256, SLOTS = 8 };
+
+	(void)state;
+	for (unsigned stack_mode = 0; stack_mode < 2; stack_mode++) {
+		/* A heap of its own: memory that no stack has seen. */
+		tslab_heap *heap = new_heap("modes", 0, 0);
+		tslab_epoch_t epoch = begin(heap, "modes");
+		char *objects[SLOTS];
+		void *beyond[SLOTS];
+		struct strays strays = { beyond, SLOTS };
+
+		for (unsigned i = 0; i < SLOTS; i++)
+			objects[i] = tslab_malloc(BYTES);
+		assert_ptr_equal(objects[SLOTS - 1], objects[0] + (SLOTS - 1) * BYTES);
+		/* The last slots of the 8 KiB slab, which a refill of the stack does not reach. */
+		for (unsigned i = 0; i < SLOTS; i++)
+			beyond[i] = objects[0] + 8192 - (i + 1) * BYTES;
+		if (stack_mode)
+			tslab_free(objects[3]);
+		for (unsigned i = 0; i < SLOTS; i++)
+			assert_refused(refused_wild, tslab_free(beyond[i]));
+		struct tslab_process_stats before = counters();
+		on_thread(free_strays, &strays);
+		assert_int_equal(tslab_free_many(beyond, SLOTS), 0);
+		struct tslab_process_stats after = counters();
+		assert_int_equal(after.refused_wild - before.refused_wild, 2 * SLOTS);
+		assert_int_equal(live_objects(epoch), SLOTS - stack_mode);
+		/* All of the slab is handed out once, and each slot can be freed once. */
+		void *rest[8192 / BYTES];
+		for (unsigned i = 0; i < 8192 / BYTES - SLOTS + stack_mode; i++) {
+			rest[i] = tslab_malloc(BYTES);
+			assert_true((char *)rest[i] >= objects[0] &&
+				    (char *)rest[i] < objects[0] + 8192);
+			for (unsigned k = 0; k < i; k++)
+				assert_ptr_not_equal(rest[i], rest[k]);
+		}
+		for (unsigned i = 0; i < SLOTS; i++)
+			tslab_free(beyond[i]);
+		for (unsigned i = 0; i < SLOTS; i++)
+			assert_refused(refused_double, tslab_free(beyond[i]));
+		assert_int_equal(live_objects(epoch), 8192 / BYTES - SLOTS);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+		assert_int_equal(tslab_heap_destroy(heap), 0);
+	}
+}
+
+/* Some freed, some not, in classes of one slab and of many: a discard makes all of it bump again. */
+static void discard_after_mixed_frees(void **state)
+{
+	static void *objects[3000];
+	uint64_t seed = 77;
+
+	(void)state;
+	for (unsigned round = 0; round < 40; round++) {
+		tslab_epoch_t epoch = begin(NULL, "mixed frees");
+		unsigned count = 1 + (unsigned)(rnd(&seed) % 3000), live = count;
+
+		for (unsigned i = 0; i < count; i++) {
+			objects[i] = tslab_malloc(16 + i % 7 * 200);
+			assert_non_null(objects[i]);
+			fill(objects[i], 16, i);
+			if (rnd(&seed) % 4)
+				continue;
+			unsigned k = (unsigned)(rnd(&seed) % (i + 1));
+			if (objects[k]) {
+				tslab_free(objects[k]);
+				objects[k] = NULL;
+				live--;
+			}
+		}
+		assert_int_equal(live_objects(epoch), live);
+		for (unsigned i = 0; i < count; i++)
+			assert_true(!objects[i] || holds(objects[i], 16, i));
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+		/* From the start of each slab once more, in order. */
+		epoch = begin(NULL, "mixed frees");
+		char *p = tslab_malloc(16), *q = tslab_malloc(16);
+		assert_ptr_equal(q, p + 16);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+}
+
+/* Empty chunks go back from a bin with a reserve, and what stays is whole. */
+static void trim_with_a_reserve(void **state)
+{
+	enum { COUNT = 6000, BYTES = 1024 };
+	static char *objects[COUNT];
+
+	(void)state;
+	tslab_heap *heap = new_heap("trimmed", 0, 0);
+	tslab_epoch_t epoch = begin(heap, "trim");
+	for (unsigned round = 0; round < 4; round++) {
+		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+		for (unsigned i = 0; i < COUNT; i++) {
+			objects[i] = tslab_malloc(BYTES);
+			assert_non_null(objects[i]);
+			fill(objects[i], 64, i);
+		}
+		/* Every 500th stays, in the second round the first ones, in the third the last ones. */
+		for (unsigned i = 0; i < COUNT; i++) {
+			bool stays = round == 0 ? i % 500 == 0 :
+				     round == 1 ? i < 10 :
+				     round == 2 ? i >= COUNT - 10 :
+						  false;
+
+			assert_true(holds(objects[i], 64, i));
+			if (stays)
+				continue;
+			tslab_free(objects[i]);
+			objects[i] = NULL;
+		}
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_true(s.committed_bytes < COUNT * BYTES / 2);
+		for (unsigned i = 0; i < COUNT; i++) {
+			if (!objects[i])
+				continue;
+			assert_true(holds(objects[i], 64, i));
+			tslab_free(objects[i]);
+		}
+		assert_int_equal(live_objects(epoch), 0);
+	}
+	assert_int_equal(tslab_scope_close(epoch), 0);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
+struct full_slab {
+	tslab_epoch_t epoch;
+	void *objects[128];
+};
+
+/* A slab that is full and of which nothing was freed: in the child no bin carves it. */
+static void discard_a_full_slab(void *arg)
+{
+	struct full_slab *slab = arg;
+	struct tslab_process_stats before, after;
+	tslab_epoch_t next = 0;
+
+	REQUIRE(tslab_scope_discard(slab->epoch) == 0);
+	before = counters();
+	for (unsigned i = 0; i < 128; i++)
+		tslab_free(slab->objects[i]);
+	after = counters();
+	REQUIRE(refusals(&after) == refusals(&before) + 128);
+	REQUIRE(after.frees == before.frees);
+	REQUIRE(tslab_scope_begin(NULL, "full", &next) == 0);
+	for (unsigned i = 0; i < 128; i++)
+		REQUIRE(tslab_malloc(64) == slab->objects[i]);
+	REQUIRE(tslab_scope_discard(next) == 0);
+}
+
+static void child_discards_a_full_slab(void **state)
+{
+	struct full_slab slab = { .epoch = begin(NULL, "full") };
+
+	(void)state;
+	for (unsigned i = 0; i < 128; i++)
+		slab.objects[i] = tslab_malloc(64);
+	assert_true(exited_well(in_child(discard_a_full_slab, &slab)));
+	assert_int_equal(tslab_scope_discard(slab.epoch), 0);
+}
+
+/*
+ * Slots that were freed by themselves once will be again: a discard keeps the class as it is, and later
+ * requests of the same kind find all slots at hand, without one call of the slow path.
+ */
+static void requests_of_one_kind(void **state)
+{
+	enum { ROUNDS = 20, COUNT = 24 };
+	void *objects[COUNT];
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t slow = counters().slow_path_hits;
+		tslab_epoch_t epoch = begin(NULL, "one kind");
+
+		for (unsigned i = 0; i < COUNT; i++) {
+			objects[i] = tslab_malloc(100);
+			assert_non_null(objects[i]);
+		}
+		for (unsigned i = 0; i < COUNT; i += 2)
+			tslab_free(objects[i]);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+		assert_true(round < 2 || counters().slow_path_hits == slow);
+	}
+	/* Without such frees it goes back to handing out in order. */
+	for (unsigned round = 0; round < 2; round++) {
+		tslab_epoch_t epoch = begin(NULL, "one kind");
+
+		for (unsigned i = 0; i < 4 * COUNT; i++)
+			objects[i % COUNT] = tslab_malloc(100);
+		assert_true(!round || (char *)objects[COUNT - 1] == (char *)objects[COUNT - 2] + 112);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+}
+
+/* Freed outside of every scope: the lane is taken for the call, nothing is queued, twice is refused. */
+static void freed_where_nobody_is(void **state)
+{
+	tslab_epoch_t epoch = begin(NULL, "left");
+	void *objects[3] = { tslab_malloc(100), tslab_malloc(100), tslab_malloc(100 << 10) };
+
+	(void)state;
+	assert_int_equal(tslab_domain_exit(epoch), 0);
+	uint64_t collected = counters().frees_collected;
+	for (unsigned i = 0; i < 3; i++) {
+		tslab_free(objects[i]);
+		assert_int_equal(live_objects(epoch), 2 - i);
+	}
+	assert_int_equal(counters().frees_collected, collected);
+	assert_refused(refused_double, tslab_free(objects[0]));
+	assert_refused_somehow(tslab_free(objects[2]));
+	/* The object that keeps a closed epoch: its free ends it. */
+	objects[0] = tslab_alloc(epoch, 100);
+	assert_int_equal(tslab_epoch_close(epoch), 0);
+	assert_int_equal(live_objects(epoch), 1);
+	tslab_free(objects[0]);
+	assert_int_equal(tslab_domain_enter(epoch), -ESTALE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(never_handed_out),
+		cmocka_unit_test(discard_after_mixed_frees),
+		cmocka_unit_test(trim_with_a_reserve),
+		cmocka_unit_test(child_discards_a_full_slab),
+		cmocka_unit_test(requests_of_one_kind),
+		cmocka_unit_test(freed_where_nobody_is),
+	};
+
+	return cmocka_run_group_tests_name("bin", tests, NULL, NULL);
+}
