@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
-#include <getopt.h>
 #include <string.h>
 
 #include "obs/fields.h"
 #include "tool.h"
 
-static const char help[] =
-	"Usage: tslab ps [--json]\n"
-	"Lists the processes that use libtslab and that you may read: your own, or all for root.\n\n"
-	"  --json   an array of objects\n"
-	"  --help   this text\n\n"
-	"Exit status: 0, 1 if there is none.\n";
+static bool as_json;
+
+static const struct option_row options[] = {
+	{ "json", OPTION_FLAG, &as_json, NULL, "an array of objects" },
+	{ .name = NULL },
+};
 
 /* Command and user names are bytes; JSON wants UTF-8. */
 static json_t *text_value(const char *text)
@@ -79,27 +78,17 @@ static void print_list(const json_t *list)
 	}
 }
 
-int cmd_ps(int argc, char **argv)
+static int run(struct source *source, int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
-	bool as_json = false;
 	json_t *list;
 	size_t count;
 	pid_t pid;
 	DIR *dir;
-	int option;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help, stdout), EXIT_FINE;
-		if (option != 'j')
-			return complain_usage("ps");
-		as_json = true;
-	}
-	if (optind < argc)
-		return complain("ps takes no argument"), complain_usage("ps");
+	(void)source;
+	if (argc)
+		return complain("\"%s\" is too much: ps takes no operand", argv[0]), complain_usage();
 	dir = opendir("/proc");
 	list = json_array();
 	if (!dir || !list)
@@ -108,14 +97,23 @@ int cmd_ps(int argc, char **argv)
 		add_process(list, pid);
 	closedir(dir);
 	count = json_array_size(list);
-	if (as_json) {
-		json_dumpf(list, stdout, JSON_INDENT(1));
-		putchar('\n');
-	} else if (count) {
+	code = count ? EXIT_FINE : EXIT_NONE;
+	if (as_json)
+		code = print_json(list, code);
+	else if (count)
 		print_list(list);
-	} else {
+	else
 		fputs("no process that uses libtslab and that you may read\n", stderr);
-	}
 	json_decref(list);
-	return count ? EXIT_FINE : EXIT_NONE;
+	return code;
 }
+
+const struct command command_ps = {
+	.name = "ps",
+	.summary = "list processes that use the library",
+	.usage = "",
+	.text = "Lists the processes that use libtslab and that you may read: your own, or all for root.\n",
+	.options = options,
+	.notes = "Exit status: 0, 1 if there is none.",
+	.run = run,
+};

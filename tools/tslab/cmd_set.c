@@ -2,7 +2,6 @@
 /* What a running process can be told: its control page is the one thing of it that others may write. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,19 +10,6 @@
 
 #include "core/control.h"
 #include "tool.h"
-
-static const char help[] =
-	"Usage: tslab set [NAME=VALUE]... PID | --name NAME\n"
-	"Changes what a process does, while it runs; without NAME=VALUE shows what is set.\n\n"
-	"  sample-rate=N        time one allocation in N; 0 = none. Costs a slow path for each\n"
-	"                       allocation while it is on\n"
-	"  rss-probe=WHEN       read the resident set before and after an epoch ends: large (for epochs\n"
-	"                       that hold 16 MiB or more), always, never\n"
-	"  trace-failures=0|1   print failed allocations on the process's stderr\n\n"
-	"  PID                  the process\n"
-	"  --name NAME          the one process with this command name\n"
-	"  --help               this text\n"
-	"\nA lane of the process takes notice when it is bound or takes the slow path next.\n";
 
 static const char *const probe_names[] = { "large", "always", "never" };
 enum { PROBES = sizeof(probe_names) / sizeof(probe_names[0]) };
@@ -158,31 +144,19 @@ static bool check_settings(char **settings, int count)
 	return true;
 }
 
-int cmd_set(int argc, char **argv)
+static int run(struct source *source, int argc, char **argv)
 {
-	static const struct option options[] = { { "name", required_argument, NULL, 'N' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
-	struct source source = { .name = NULL };
 	struct ts_control *page;
-	int option, settings;
+	int settings;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help, stdout), EXIT_FINE;
-		if (option == '?')
-			return complain_usage("set");
-		source_option(&source, option, optarg);
-	}
-	argv += optind;
-	argc -= optind;
 	for (settings = 0; settings < argc && strchr(argv[settings], '='); settings++)
 		;
 	/* All or nothing: a bad one among them changes nothing. */
-	if (!check_settings(argv, settings) ||
-	    !source_arguments(&source, argc - settings, argv + settings))
-		return complain_usage("set");
-	page = find_page(source.pid);
+	if (!check_settings(argv, settings))
+		return complain_usage();
+	if (!source_arguments(source, argc - settings, argv + settings))
+		return EXIT_TROUBLE;
+	page = find_page(source->pid);
 	if (!page)
 		return EXIT_TROUBLE;
 	for (int i = 0; i < settings; i++)
@@ -191,3 +165,19 @@ int cmd_set(int argc, char **argv)
 		show(page);
 	return EXIT_FINE;
 }
+
+const struct command command_set = {
+	.name = "set",
+	.summary = "change what a process does, while it runs",
+	.usage = "[NAME=VALUE]...",
+	.text = "Changes what a process does, while it runs; without NAME=VALUE shows what is set.\n\n"
+		"  sample-rate=N        time one allocation in N; 0 = none. Costs a slow path for each\n"
+		"                       allocation while it is on\n"
+		"  rss-probe=WHEN       read the resident set before and after an epoch ends: large (for\n"
+		"                       epochs that hold 16 MiB or more), always, never\n"
+		"  trace-failures=0|1   print failed allocations on the process's stderr\n",
+	.words = "sample-rate=|rss-probe=|trace-failures=",
+	.source = SOURCE_PROCESS,
+	.notes = "A lane of the process takes notice when it is bound or takes the slow path next.",
+	.run = run,
+};

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-#include <getopt.h>
 #include <string.h>
 
 #include "obs/render.h"
 #include "tool.h"
 
-static const char help[] =
-	"Usage: tslab stats [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
-	"Shows the figures of a process: totals, size classes in use, open epochs.\n\n"
-	"  --json            the whole snapshot as JSON\n"
-	"  --no-text         the same\n"
-	"  --epochs          all epochs, not only the ten largest\n"
-	"  --class N         one size class, every field\n"
-	"  --fields          list the fields of the JSON with kind, unit, metric and meaning; needs no process\n"
-	"  --schema          JSON Schema of the JSON; needs no process\n" SOURCE_HELP;
-
 enum { EPOCHS_SHOWN = 10 };
+
+static struct {
+	bool json, all_epochs, fields, schema;
+	const char *class_text;
+} set;
+
+static const struct option_row options[] = {
+	{ "json", OPTION_FLAG, &set.json, NULL, "the whole snapshot as JSON" },
+	{ "no-text", OPTION_FLAG, &set.json, NULL, "the same" },
+	{ "epochs", OPTION_FLAG, &set.all_epochs, NULL, "all epochs, not only the ten largest" },
+	{ "class", OPTION_TEXT, &set.class_text, "N", "one size class, every field" },
+	{ "fields", OPTION_FLAG, &set.fields, NULL,
+	  "list the fields of the JSON with kind, unit, metric and meaning; needs no process" },
+	{ "schema", OPTION_FLAG, &set.schema, NULL, "JSON Schema of the JSON; needs no process" },
+	{ .name = NULL },
+};
 
 static int print_fields(void)
 {
@@ -88,7 +93,7 @@ static void print_process(const json_t *d)
 }
 
 /* Counters that should be 0, printed only where they are not. */
-static void print_trouble(const json_t *object, const char *title)
+static void print_nonzero(const json_t *object, const char *title)
 {
 	bool any = false;
 	const char *name;
@@ -160,62 +165,47 @@ static int print_class(const json_t *document, const char *text)
 	return EXIT_FINE;
 }
 
-static int print_all(const json_t *document, size_t epochs_shown)
+static int print_all(const json_t *document)
 {
 	print_process(document);
-	print_trouble(json_object_get(document, "alloc_failures"), "allocations that failed");
-	print_trouble(json_object_get(json_object_get(document, "safety"), "invalid_free"),
+	print_nonzero(json_object_get(document, "alloc_failures"), "allocations that failed");
+	print_nonzero(json_object_get(json_object_get(document, "safety"), "invalid_free"),
 		      "frees refused");
-	print_trouble(json_object_get(document, "safety"), "calls refused");
+	print_nonzero(json_object_get(document, "safety"), "calls refused");
 	print_classes(json_object_get(document, "classes"));
-	print_epochs(document, epochs_shown);
+	print_epochs(document, set.all_epochs ? SIZE_MAX : EPOCHS_SHOWN);
 	return EXIT_FINE;
 }
 
-int cmd_stats(int argc, char **argv)
+static int run(struct source *source, int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "no-text", no_argument, NULL, 'j' },
-						 { "epochs", no_argument, NULL, 'e' },
-						 { "class", required_argument, NULL, 'c' },
-						 { "fields", no_argument, NULL, 'f' },
-						 { "schema", no_argument, NULL, 's' },
-						 SOURCE_OPTIONS,
-						 { NULL, 0, NULL, 0 } };
-	struct source source = { .name = NULL };
-	const char *class_text = NULL;
-	size_t epochs_shown = EPOCHS_SHOWN;
-	bool as_json = false;
 	json_t *document;
-	int option, code = EXIT_FINE;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help, stdout), EXIT_FINE;
-		if (option == '?')
-			return complain_usage("stats");
-		if (option == 'f')
-			return print_fields();
-		if (option == 's')
-			return print_schema();
-		as_json |= option == 'j';
-		if (option == 'e')
-			epochs_shown = SIZE_MAX;
-		if (option == 'c')
-			class_text = optarg;
-		source_option(&source, option, optarg);
-	}
-	source.bare = !as_json;
-	if (!source_arguments(&source, argc - optind, argv + optind))
-		return complain_usage("stats");
-	document = source_load(&source);
+	if (set.fields)
+		return print_fields();
+	if (set.schema)
+		return print_schema();
+	source->bare = !set.json;
+	document = source_document(source, argc, argv);
 	if (!document)
 		return EXIT_TROUBLE;
-	if (as_json && (json_dumpf(document, stdout, JSON_INDENT(1)) || putchar('\n') == EOF))
-		code = complain("cannot write the JSON");
-	else if (!as_json)
-		code = class_text ? print_class(document, class_text) :
-				    print_all(document, epochs_shown);
+	if (set.json)
+		code = print_json(document, EXIT_FINE);
+	else if (set.class_text)
+		code = print_class(document, set.class_text);
+	else
+		code = print_all(document);
 	json_decref(document);
 	return code;
 }
+
+const struct command command_stats = {
+	.name = "stats",
+	.summary = "show the figures of a process",
+	.usage = "",
+	.text = "Shows the figures of a process: totals, size classes in use, open epochs.\n",
+	.options = options,
+	.source = SOURCE_SNAPSHOT,
+	.run = run,
+};

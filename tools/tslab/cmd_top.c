@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-#include <getopt.h>
 #include <string.h>
 
 #include "tool.h"
 
-static const char help[] =
-	"Usage: tslab top [--epochs | --classes] [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
-	"Ranks the open epochs, or the size classes, by one of their fields.\n\n"
-	"  --epochs          epochs; this is the default\n"
-	"  --classes         size classes\n"
-	"  --by FIELD        any number of their JSON objects (default estimated_rss_bytes):\n"
-	"                    rss_bytes, age_sec, refcount, live_bytes, live_objects, allocations, ...\n"
-	"                    A name that does not exist lists those that do\n"
-	"  --n N             how many rows (default 10)\n"
-	"  --json            the rows as a JSON array, all fields\n" SOURCE_HELP;
+static struct {
+	bool epochs, classes, json;
+	const char *by;
+	size_t most;
+} set = { .by = "estimated_rss_bytes", .most = 10 };
+
+static const struct option_row options[] = {
+	{ "epochs", OPTION_FLAG, &set.epochs, NULL, "epochs; this is the default" },
+	{ "classes", OPTION_FLAG, &set.classes, NULL, "size classes" },
+	{ "by", OPTION_TEXT, &set.by, "FIELD",
+	  "any number of their JSON objects (default estimated_rss_bytes):\n"
+	  "rss_bytes, age_sec, refcount, live_bytes, live_objects, allocations, ...\n"
+	  "A name that does not exist lists those that do" },
+	{ "n", OPTION_COUNT, &set.most, "N", "how many rows (default 10)" },
+	{ "json", OPTION_FLAG, &set.json, NULL, "the rows as a JSON array, all fields" },
+	{ .name = NULL },
+};
 
 static void print_class_rows(const json_t *rows, const char *by)
 {
@@ -35,66 +41,51 @@ static void print_class_rows(const json_t *rows, const char *by)
 	}
 }
 
-static int show(const json_t *document, bool classes, const char *by, size_t most, bool as_json)
+static int show(const json_t *document)
 {
-	const json_t *rows = json_object_get(document, classes ? "classes" : "epochs");
+	const json_t *rows = json_object_get(document, set.classes ? "classes" : "epochs");
 	json_t *ranked;
 	int code = EXIT_FINE;
 
-	if (!rankable(rows, by)) {
-		complain("%s have no number \"%s\"; they have:", classes ? "classes" : "epochs", by);
+	if (!rankable(rows, set.by)) {
+		complain("%s have no number \"%s\"; they have:", set.classes ? "classes" : "epochs",
+			 set.by);
 		list_rankable(stderr, rows);
 		return EXIT_TROUBLE;
 	}
-	ranked = rank_rows(rows, by, most);
-	if (as_json && (json_dumpf(ranked, stdout, JSON_INDENT(1)) || putchar('\n') == EOF))
-		code = complain("cannot write the JSON");
-	else if (!as_json && classes)
-		print_class_rows(ranked, by);
-	else if (!as_json)
-		print_epoch_rows(ranked, by);
+	ranked = rank_rows(rows, set.by, set.most);
+	if (set.json)
+		code = print_json(ranked, code);
+	else if (set.classes)
+		print_class_rows(ranked, set.by);
+	else
+		print_epoch_rows(ranked, set.by);
 	json_decref(ranked);
 	return code;
 }
 
-int cmd_top(int argc, char **argv)
+static int run(struct source *source, int argc, char **argv)
 {
-	static const struct option options[] = { { "epochs", no_argument, NULL, 'e' },
-						 { "classes", no_argument, NULL, 'c' },
-						 { "by", required_argument, NULL, 'b' },
-						 { "n", required_argument, NULL, 'n' },
-						 { "json", no_argument, NULL, 'j' },
-						 SOURCE_OPTIONS,
-						 { NULL, 0, NULL, 0 } };
-	struct source source = { .bare = true };
-	const char *by = "estimated_rss_bytes";
-	bool classes = false, as_json = false;
-	size_t most = 10;
 	json_t *document;
-	int option, code;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help, stdout), EXIT_FINE;
-		if (option == '?')
-			return complain_usage("top");
-		if (option == 'n' && !parse_count(optarg, &most))
-			return complain("--n: \"%s\" is no number from 1 to 1000000", optarg);
-		if (option == 'e' || option == 'c')
-			classes = option == 'c';
-		as_json |= option == 'j';
-		if (option == 'j')
-			source.bare = false;
-		if (option == 'b')
-			by = optarg;
-		source_option(&source, option, optarg);
-	}
-	if (!source_arguments(&source, argc - optind, argv + optind))
-		return complain_usage("top");
-	document = source_load(&source);
+	if (set.epochs && set.classes)
+		return complain("give one of --epochs and --classes"), complain_usage();
+	source->bare = !set.json;
+	document = source_document(source, argc, argv);
 	if (!document)
 		return EXIT_TROUBLE;
-	code = show(document, classes, by, most, as_json);
+	code = show(document);
 	json_decref(document);
 	return code;
 }
+
+const struct command command_top = {
+	.name = "top",
+	.summary = "rank epochs or size classes",
+	.usage = "[--epochs | --classes]",
+	.text = "Ranks the open epochs, or the size classes, by one of their fields.\n",
+	.options = options,
+	.source = SOURCE_SNAPSHOT,
+	.run = run,
+};

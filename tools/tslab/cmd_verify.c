@@ -3,7 +3,6 @@
  * Do the figures agree with each other? Every relation here holds exactly while the process rests. While
  * it works, figures that are read one after the other belong to different moments, and are not compared.
  */
-#include <getopt.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -11,13 +10,15 @@
 #include "obs/fields.h"
 #include "tool.h"
 
-static const char help[] =
-	"Usage: tslab verify [OPTION]... PID | --name NAME | --stdin | --file FILE\n"
-	"Checks that a snapshot has all fields, and that its figures agree with each other.\n\n"
-	"  --json   an array of what does not\n"
-	"  --list   what is checked; needs no process\n" SOURCE_HELP
-	"\nExit status: 0 all agree, 1 the process did not rest, so that only the presence of fields could be\n"
-	"checked, 2 trouble, 4 some do not agree.\n";
+static struct {
+	bool json, list;
+} set;
+
+static const struct option_row options[] = {
+	{ "json", OPTION_FLAG, &set.json, NULL, "an array of what does not agree" },
+	{ "list", OPTION_FLAG, &set.list, NULL, "what is checked; needs no process" },
+	{ .name = NULL },
+};
 
 enum { LOOKS = 20, PAUSE_MS = 20 };
 
@@ -328,30 +329,18 @@ static int print_relations(void)
 	return EXIT_FINE;
 }
 
-int cmd_verify(int argc, char **argv)
+static int run(struct source *source, int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "list", no_argument, NULL, 'l' },
-						 SOURCE_OPTIONS,
-						 { NULL, 0, NULL, 0 } };
-	struct source source = { .bare = true };
-	bool as_json = false, rested;
 	json_t *document, *findings;
-	int option, code;
+	bool rested;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help, stdout), EXIT_FINE;
-		if (option == '?')
-			return complain_usage("verify");
-		if (option == 'l')
-			return print_relations();
-		as_json |= option == 'j';
-		source_option(&source, option, optarg);
-	}
-	if (!source_arguments(&source, argc - optind, argv + optind))
-		return complain_usage("verify");
-	document = look(&source, &rested);
+	if (set.list)
+		return print_relations();
+	source->bare = true;
+	if (!source_arguments(source, argc, argv))
+		return EXIT_TROUBLE;
+	document = look(source, &rested);
 	if (!document)
 		return EXIT_TROUBLE;
 	findings = json_array();
@@ -360,10 +349,22 @@ int cmd_verify(int argc, char **argv)
 		check_relations(findings, document);
 	json_decref(document);
 	code = json_array_size(findings) ? EXIT_FINDINGS : rested ? EXIT_FINE : EXIT_NONE;
-	if (!as_json)
+	if (set.json)
+		code = print_json(findings, code);
+	else
 		print_findings(findings, rested);
-	else if (json_dumpf(findings, stdout, JSON_INDENT(1)) || putchar('\n') == EOF)
-		code = complain("cannot write the JSON");
 	json_decref(findings);
 	return code;
 }
+
+const struct command command_verify = {
+	.name = "verify",
+	.summary = "check that the figures agree with each other",
+	.usage = "",
+	.text = "Checks that a snapshot has all fields, and that its figures agree with each other.\n",
+	.options = options,
+	.source = SOURCE_SNAPSHOT,
+	.notes = "Exit status: 0 all agree, 1 the process did not rest, so that only the presence of fields\n"
+		 "could be checked, 2 trouble, 4 some do not agree.",
+	.run = run,
+};

@@ -35,20 +35,21 @@ static bool parse_number(const char *text, unsigned long long *value, char **end
 	return text[0] >= '0' && text[0] <= '9' && !errno;
 }
 
-bool parse_seconds(const char *text, uint64_t *seconds)
+bool parse_ms(const char *text, uint64_t *ms)
 {
 	static const struct {
 		const char *suffix;
-		uint64_t seconds;
-	} units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+		uint64_t ms;
+	} units[] = { { "", 1000 },   { "ms", 1 },      { "s", 1000 },
+		      { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
 	unsigned long long value;
 	char *end;
 
-	if (!parse_number(text, &value, &end) || value > UINT64_MAX / 86400)
+	if (!parse_number(text, &value, &end) || value > UINT64_MAX / 86400000)
 		return false;
 	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (!strcmp(end, units[i].suffix)) {
-			*seconds = value * units[i].seconds;
+			*ms = value * units[i].ms;
 			return true;
 		}
 	}

@@ -6,18 +6,9 @@
 #include "config.h"
 #include "tool.h"
 
-static const struct {
-	const char *name;
-	command_main *main;
-	const char *summary;
-} commands[] = {
-	{ "ps", cmd_ps, "list processes that use the library" },
-	{ "stats", cmd_stats, "show the figures of a process" },
-	{ "top", cmd_top, "rank epochs or size classes" },
-	{ "leaks", cmd_leaks, "show scopes that were entered and not left" },
-	{ "doctor", cmd_doctor, "say what is wrong, why, and what to do" },
-	{ "set", cmd_set, "change what a process does, while it runs" },
-	{ "verify", cmd_verify, "check that the figures agree with each other" },
+static const struct command *const commands[] = {
+	&command_ps,     &command_stats, &command_top,    &command_leaks,
+	&command_doctor, &command_set,   &command_verify,
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
@@ -33,16 +24,17 @@ int complain(const char *format, ...)
 	return EXIT_TROUBLE;
 }
 
-int complain_usage(const char *command)
-{
-	fprintf(stderr, "Try `tslab %s --help`.\n", command);
-	return EXIT_TROUBLE;
-}
-
 int finish_output(int code)
 {
 	if (fflush(stdout) || ferror(stdout))
 		return complain("cannot write: %m");
+	return code;
+}
+
+int print_json(const json_t *value, int code)
+{
+	if (json_dumpf(value, stdout, JSON_INDENT(1)) || putchar('\n') == EOF)
+		return complain("cannot write the JSON");
 	return code;
 }
 
@@ -53,20 +45,33 @@ static void print_help(FILE *to)
 	      "from the program. Also works on programs that are stopped or deadlocked.\n\n",
 	      to);
 	for (unsigned i = 0; i < COMMAND_COUNT; i++)
-		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n`tslab COMMAND --help` tells more. A process can be read by its own user and by root.\n"
 	      "Exit status: 0 fine, 1 no process (ps), 2 trouble, 4 something was found (leaks, doctor, verify).\n",
 	      to);
 }
 
-static int run(const char *name, int argc, char **argv)
+static const struct command *find_command(const char *name)
 {
 	for (unsigned i = 0; i < COMMAND_COUNT; i++)
-		if (!strcmp(name, commands[i].name))
-			return finish_output(commands[i].main(argc, argv));
-	complain("no command \"%s\"", name);
-	print_help(stderr);
-	return EXIT_TROUBLE;
+		if (!strcmp(name, commands[i]->name))
+			return commands[i];
+	return NULL;
+}
+
+static int run(const char *name, int argc, char **argv)
+{
+	const struct command *command = find_command(name);
+	int code;
+
+	if (!command) {
+		complain("no command \"%s\"", name);
+		print_help(stderr);
+		return EXIT_TROUBLE;
+	}
+	if (options_read(command, &argc, &argv, &code))
+		code = command->run(&the_source, argc, argv);
+	return finish_output(code);
 }
 
 int main(int argc, char **argv)

@@ -7,17 +7,26 @@
 #include "obs/render.h"
 #include "tool.h"
 
-void source_option(struct source *source, int option, const char *argument)
-{
-	if (option == 'N')
-		source->name = argument;
-	else if (option == 'F')
-		source->file = argument;
-	else if (option == 'S')
-		source->use_stdin = true;
-	else if (option == 'R')
-		source->sysroot = argument;
-}
+struct source the_source;
+
+const struct option_row source_process_rows[] = {
+	{ "name", OPTION_TEXT, &the_source.name, "NAME",
+	  "the one process with this command name, instead of a PID" },
+	{ .name = NULL },
+};
+
+const struct option_row source_snapshot_rows[] = {
+	{ "stdin", OPTION_FLAG, &the_source.use_stdin, NULL,
+	  "read what `tslab stats --json` wrote instead" },
+	{ "file", OPTION_FILE, &the_source.file, "FILE",
+	  "the same from a file, or a core dump, or the file of a process that ran\n"
+	  "with TSLAB_STATS_DIR" },
+	{ "core", OPTION_FILE, &the_source.file, "FILE", "the same" },
+	{ "sysroot", OPTION_FILE, &the_source.sysroot, "DIR",
+	  "where the process's files lie, if not in its own root directory\n"
+	  "(a program that runs under qemu-user)" },
+	{ .name = NULL },
+};
 
 /* The one process of a name that has a segment. 0 = complained. */
 static pid_t find_named(const char *name)
@@ -56,7 +65,7 @@ bool source_arguments(struct source *source, int argc, char **argv)
 
 	if (given != 1) {
 		complain(given ? "give one of PID, --name, --stdin and --file" : "no process given");
-		return false;
+		return complain_usage(), false;
 	}
 	if (source->use_stdin || source->file)
 		return true;
@@ -68,7 +77,7 @@ bool source_arguments(struct source *source, int argc, char **argv)
 	pid = strtol(argv[0], &end, 10);
 	if (errno || *end || end == argv[0] || pid <= 0 || pid > INT32_MAX) {
 		complain("\"%s\" is no process id", argv[0]);
-		return false;
+		return complain_usage(), false;
 	}
 	source->pid = (pid_t)pid;
 	return true;
@@ -192,4 +201,9 @@ json_t *source_load(const struct source *source)
 	if (source->use_stdin)
 		return checked(json_loadf(stdin, 0, &error), "stdin", &error);
 	return load_process(source);
+}
+
+json_t *source_document(struct source *source, int argc, char **argv)
+{
+	return source_arguments(source, argc, argv) ? source_load(source) : NULL;
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "obs/snapshot.h"
+#include "options.h"
 
 enum exit_code {
 	EXIT_FINE = 0,
@@ -24,15 +25,15 @@ enum exit_code {
 	EXIT_FINDINGS = 4, /* leaks, doctor, verify: something was found */
 };
 
-typedef int command_main(int argc, char **argv);
-command_main cmd_ps, cmd_stats, cmd_top, cmd_leaks, cmd_doctor, cmd_set, cmd_verify;
+extern const struct command command_doctor, command_leaks, command_ps, command_set, command_stats,
+	command_top, command_verify;
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Bad usage of the command in argv[0]: points at --help. Returns EXIT_TROUBLE. */
-int complain_usage(const char *command);
 /* EXIT_TROUBLE if what was printed did not all reach its place, else `code`. */
 int finish_output(int code);
+/* A document, or a part of one, on stdout. Returns `code`, or EXIT_TROUBLE after a complaint. */
+int print_json(const json_t *value, int code);
 
 /* -- proc.c: what /proc says -- */
 bool proc_describe(pid_t pid, struct ts_target *target);
@@ -73,34 +74,22 @@ struct source {
 	bool bare;           /* no source lines: the command shows none */
 	pid_t pid;
 };
-#define SOURCE_OPTIONS                                                                              \
-	{ "name", required_argument, NULL, 'N' }, { "stdin", no_argument, NULL, 'S' },              \
-		{ "file", required_argument, NULL, 'F' }, { "core", required_argument, NULL, 'F' }, \
-		{ "sysroot", required_argument, NULL, 'R' },                                        \
-	{                                                                                           \
-		"help", no_argument, NULL, 'h'                                                      \
-	}
-#define SOURCE_HELP                                                                                    \
-	"  PID               the process\n"                                                            \
-	"  --name NAME       the one process with this command name\n"                                 \
-	"  --stdin           read what `tslab stats --json` wrote instead\n"                           \
-	"  --file FILE       the same from a file, or a core dump (--core is the same), or the file\n" \
-	"                    of a process that ran with TSLAB_STATS_DIR\n"                             \
-	"  --sysroot DIR     where the process's files lie, if not in its own root directory\n"        \
-	"                    (a program that runs under qemu-user)\n"                                  \
-	"  --help            this text\n"
-/* One of SOURCE_OPTIONS was met. */
-void source_option(struct source *source, int option, const char *argument);
-/* After getopt: takes the PID. False = complained. */
+/* The one that the options below are read into. */
+extern struct source the_source;
+extern const struct option_row source_process_rows[], source_snapshot_rows[];
+/* Takes the PID, which is the last operand. False = complained. */
 bool source_arguments(struct source *source, int argc, char **argv);
 /* The snapshot as JSON, NULL = complained. */
 json_t *source_load(const struct source *source);
+/* Both. */
+json_t *source_document(struct source *source, int argc, char **argv);
 
 /* -- document.c: looking into it -- */
 uint64_t get_u64(const json_t *object, const char *name);
 double get_number(const json_t *object, const char *name);
 const char *get_text(const json_t *object, const char *name);
-bool parse_seconds(const char *text, uint64_t *seconds);
+/* A time such as 90s or 5m; without a unit in seconds. */
+bool parse_ms(const char *text, uint64_t *ms);
 bool parse_count(const char *text, size_t *count);
 
 /* -- rank.c: rows of the document by one of their fields -- */
@@ -120,6 +109,12 @@ json_t *find_leaks(const json_t *document, uint64_t age_s);
 void describe_epoch(const json_t *epoch, char *buffer, size_t buffer_bytes);
 void describe_missing(const json_t *leak, char *buffer, size_t buffer_bytes);
 void describe_domain(const json_t *domain, char *buffer, size_t buffer_bytes);
+
+/* -- doctor.c: what is wrong -- */
+enum { DOCTOR_THRESHOLD_S = 60 };
+/* An array of findings; `threshold_s` as --threshold of the doctor. A new reference. */
+json_t *find_trouble(const json_t *document, uint64_t threshold_s);
+void print_trouble(FILE *to, const json_t *findings);
 
 /* -- text.c: for people -- */
 enum { HUMAN_BYTES = 32, CLEAN_BYTES = 2048 };
