@@ -23,7 +23,8 @@ BEGIN {
 	printf ".\\\" Made by build-aux/fields.awk.\n.TH TSLAB\\-FIELDS 5\n.SH NAME\n"
 	printf "tslab\\-fields \\- what tslab stats \\-\\-json says\n.SH DESCRIPTION\n"
 	printf "Each field with its kind, its unit, and the family of its metric (without the prefix\n"
-	printf "temporal_slab_; behind a comma the label that tells fields of one family apart).\n"
+	printf "temporal_slab_; behind a comma the label that tells fields of one family apart; of\n"
+	printf "two names with | in between the second keeps the conventions).\n"
 	printf "Arrays have an object a row, marked []. Fields are added, not changed, as long as\n"
 	printf "schema_version is 1. A counter of what this library never does is 0 and says so.\n.SH FIELDS\n"
 }

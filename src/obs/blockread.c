@@ -55,6 +55,8 @@ void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *
 
 	if (bound)
 		add_holdings(sum, lane);
+	sum->all_enters += ts_a64_load_rlx(&lane->w.enters);
+	sum->all_exits += ts_a64_load_rlx(&lane->w.exits);
 	sum->large_allocs += ts_a64_load_rlx(&lane->w.large_allocs);
 	sum->large_frees += ts_a64_load_rlx(&lane->w.large_frees);
 	sum->slow_hits += ts_a64_load_rlx(&lane->w.slow_hits);

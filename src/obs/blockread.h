@@ -53,6 +53,8 @@ struct ts_lane_sum {
 	uint64_t held;
 	uint64_t enters; /* since the lanes were bound */
 	uint64_t exits;
+	uint64_t all_enters; /* of all epochs that the lanes were bound to */
+	uint64_t all_exits;
 	uint64_t open_scopes;
 	uint64_t chunk_bytes;
 	uint64_t large_bytes;

@@ -7,8 +7,8 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-	&command_ps,     &command_stats, &command_top,    &command_leaks,
-	&command_doctor, &command_set,   &command_verify,
+	&command_ps,     &command_stats,  &command_top, &command_leaks,
+	&command_doctor, &command_export, &command_set, &command_verify,
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 

@@ -25,8 +25,8 @@ enum exit_code {
 	EXIT_FINDINGS = 4, /* leaks, doctor, verify: something was found */
 };
 
-extern const struct command command_doctor, command_leaks, command_ps, command_set, command_stats,
-	command_top, command_verify;
+extern const struct command command_doctor, command_export, command_leaks, command_ps, command_set,
+	command_stats, command_top, command_verify;
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
