@@ -183,16 +183,22 @@ void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes)
 
 /* -- open --------------------------------------------------------------------------------------- */
 
+/* One at a time: the owner of the slot, or who has the meta lock. */
 static void show_label(struct ts_epoch *epoch)
 {
+	struct ts_epoch_words *w = epoch->stat;
+	uint64_t odd = ts_a64_load_rlx(&w->label_seq) | 1;
 	uint64_t words[4];
 
 	memcpy(words, epoch->label, sizeof(words));
-	ts_a64_store_rlx(&epoch->stat->label0, words[0]);
-	ts_a64_store_rlx(&epoch->stat->label1, words[1]);
-	ts_a64_store_rlx(&epoch->stat->label2, words[2]);
-	ts_a64_store_rlx(&epoch->stat->label3, words[3]);
-	ts_a64_store_rlx(&epoch->stat->label_id, epoch->label_id);
+	ts_a64_store_rlx(&w->label_seq, odd);
+	/* ORD-21 release, each: a reader that sees one of them sees the odd sequence, or the id gone. */
+	ts_a64_store_rel(&w->label0, words[0]);
+	ts_a64_store_rel(&w->label1, words[1]);
+	ts_a64_store_rel(&w->label2, words[2]);          /* ORD-21 */
+	ts_a64_store_rel(&w->label3, words[3]);          /* ORD-21 */
+	ts_a64_store_rel(&w->label_id, epoch->label_id); /* ORD-21 */
+	ts_a64_store_rel(&w->label_seq, odd + 1);        /* ORD-21 */
 }
 
 /* The owner of the slot. The same text as in the slot's last life needs no work. */
@@ -220,12 +226,21 @@ int ts_epoch_relabel(struct ts_epoch *epoch, const char *label)
 	return 0;
 }
 
+/* Eight tries: nobody waits for a text. */
 void ts_epoch_label_words(const struct ts_epoch *epoch, uint64_t words[4])
 {
-	words[0] = ts_a64_load_rlx(&epoch->stat->label0);
-	words[1] = ts_a64_load_rlx(&epoch->stat->label1);
-	words[2] = ts_a64_load_rlx(&epoch->stat->label2);
-	words[3] = ts_a64_load_rlx(&epoch->stat->label3);
+	const struct ts_epoch_words *w = epoch->stat;
+
+	for (unsigned tries = 0; tries < 8; tries++) {
+		uint64_t seq = ts_a64_load_acq(&w->label_seq); /* ORD-21 acquire, as each below */
+
+		words[0] = ts_a64_load_acq(&w->label0);
+		words[1] = ts_a64_load_acq(&w->label1);
+		words[2] = ts_a64_load_acq(&w->label2); /* ORD-21 */
+		words[3] = ts_a64_load_acq(&w->label3); /* ORD-21 */
+		if (!(seq & 1) && ts_a64_load_rlx(&w->label_seq) == seq)
+			return;
+	}
 }
 
 void ts_epoch_label(const struct ts_epoch *epoch, char label[32])
@@ -249,16 +264,17 @@ static void show_open(struct ts_epoch *epoch, uint64_t id)
 {
 	struct ts_epoch_words *w = epoch->stat;
 
-	ts_a64_store_rlx(&w->heap_id, ts_epoch_heap(epoch)->id);
-	ts_a64_store_rlx(&w->ring_index, epoch->ring_entry);
-	ts_a64_store_rlx(&w->kind, epoch->is_default);
-	ts_a64_store_rlx(&w->open_since_ns, epoch->open_since_ns);
-	ts_a64_store_rlx(&w->close_since_ns, 0);
-	ts_a64_store_rlx(&w->limit_bytes, ts_a64_load_rlx(&epoch->limit_bytes));
-	ts_a64_store_rlx(&w->charged_bytes, ts_a64_load_rlx(&epoch->charged_bytes));
-	ts_a64_store_rlx(&w->references, ts_a64_load_rlx(&epoch->references));
-	ts_a64_store_rlx(&w->abandoned, 0);
-	ts_a64_store_rlx(&w->state, ts_ew_state(ts_a64_load_rlx(&epoch->e)));
+	/* ORD-21 release, each: a reader that sees one of them sees that the id before it is gone. */
+	ts_a64_store_rel(&w->heap_id, ts_epoch_heap(epoch)->id);
+	ts_a64_store_rel(&w->ring_index, epoch->ring_entry);
+	ts_a64_store_rel(&w->kind, epoch->is_default);
+	ts_a64_store_rel(&w->open_since_ns, epoch->open_since_ns);                   /* ORD-21 */
+	ts_a64_store_rel(&w->close_since_ns, 0);                                     /* ORD-21 */
+	ts_a64_store_rel(&w->limit_bytes, ts_a64_load_rlx(&epoch->limit_bytes));     /* ORD-21 */
+	ts_a64_store_rel(&w->charged_bytes, ts_a64_load_rlx(&epoch->charged_bytes)); /* ORD-21 */
+	ts_a64_store_rel(&w->references, ts_a64_load_rlx(&epoch->references));       /* ORD-21 */
+	ts_a64_store_rel(&w->abandoned, 0);                                          /* ORD-21 */
+	ts_a64_store_rel(&w->state, ts_ew_state(ts_a64_load_rlx(&epoch->e)));        /* ORD-21 */
 	/* ORD-21 release: a reader that sees the id sees the rest of the row. */
 	ts_a64_store_rel(&w->id, id);
 }
@@ -477,7 +493,7 @@ static void finish(struct ts_epoch *epoch)
 	struct ts_thread *thread = ts_tls.self;
 
 	ts_a64_store_rlx(&epoch->stat->id, 0);
-	ts_a64_store_rlx(&epoch->stat->state, TS_EPOCH_FREE);
+	ts_a64_store_rel(&epoch->stat->state, TS_EPOCH_FREE); /* ORD-21 */
 	ts_a64_store_rlx(&epoch->id, 0);
 	rest_lanes(epoch, thread);
 	ts_ew_finish(&epoch->e, epoch->era);
@@ -497,7 +513,8 @@ void ts_epoch_close_lanes(struct ts_epoch *epoch)
 	uint64_t link = ts_a64_load_sc(&epoch->lanes); /* ORD-13 */
 
 	ts_a64_store_rlx(&epoch->stat->state, TS_EPOCH_CLOSING);
-	ts_a64_store_rlx(&epoch->stat->close_since_ns, ts_os_coarse_ns());
+	/* ORD-21 release: a reader that sees since when it closes sees that it does. */
+	ts_a64_store_rel(&epoch->stat->close_since_ns, ts_os_coarse_ns());
 	while (link) {
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 		enum ts_lw_result marked = ts_lw_mark_closing(&lane->w);

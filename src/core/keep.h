@@ -88,7 +88,7 @@ ts_keep_begin(struct ts_thread *thread, const struct tslab_heap *heap, const cha
 	ts_a64_store_rlx(&lane->epoch_id, *id);
 	ts_keep_show(lane->stat, *id);
 	epoch->open_since_ns = now_ns;
-	ts_a64_store_rlx(&epoch->stat->open_since_ns, now_ns);
+	ts_a64_store_rel(&epoch->stat->open_since_ns, now_ns); /* ORD-21 */
 	ts_ew_open(&epoch->e, epoch->era, 2);
 	ts_a64_store_rel(&epoch->stat->id, *id); /* ORD-21 */
 	ts_a64_store_rel(&epoch->id, *id);       /* ORD-22 */

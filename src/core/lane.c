@@ -186,8 +186,8 @@ bool ts_lane_never_ends(const struct ts_lane *lane)
 static bool refill(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
+	uint32_t next, fresh;
 	bool stack_mode;
-	uint32_t next;
 
 	ts_lane_drain(lane);
 	stack_mode = ts_bin_in_stack_mode(bin);
@@ -200,11 +200,12 @@ static bool refill(struct ts_lane *lane, unsigned c)
 		return ts_slab_refill(lane, c);
 	}
 	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
-	if (!next)
-		next = ts_slab_new(lane, c);
-	if (!next)
+	fresh = next ? 0 : ts_slab_new(lane, c);
+	if (!fresh)
+		ts_count_own_class(c, slow_others, 1);
+	if (!next && !fresh)
 		return false;
-	ts_slab_carve(lane, c, next);
+	ts_slab_carve(lane, c, next ? next : fresh);
 	return !stack_mode || ts_slab_refill(lane, c);
 }
 
@@ -215,7 +216,6 @@ void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 	if (p)
 		return p;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
-	ts_count_own_class(c, slow_hits, 1);
 	while (!p && refill(lane, c))
 		p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
 	return p;

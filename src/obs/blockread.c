@@ -5,6 +5,49 @@
 
 enum { TRIES = 8 };
 
+/*
+ * A row of the epochs gets another life, or another label, while the block stays what it is: its id and
+ * the label's sequence are looked at before and after. An id is never used twice. A row that gets another
+ * life under each try is left out; one whose label changes for ever is taken as it is.
+ */
+static bool copy_epoch(const struct ts_epoch_words *from, struct ts_epoch_words *to)
+{
+	const ts_a64 *word = (const ts_a64 *)from;
+	ts_a64 *copy = (ts_a64 *)to;
+	uint64_t id = 0;
+
+	for (unsigned try = 0; try < TRIES; try++) {
+		uint64_t seq;
+
+		/* ORD-21 acquire, each: words of a life are read behind its id, and the id, which was taken
+		 * away before the next life wrote any, behind them. */
+		id = ts_a64_load_acq(&from->id);
+		seq = ts_a64_load_acq(&from->label_seq);
+		for (size_t i = sizeof(*from) / sizeof(*word); i-- > 0;)
+			ts_a64_store_rlx(&copy[i], ts_a64_load_acq(&word[i])); /* ORD-21 */
+		if (!id)
+			break;
+		if (ts_a64_load_rlx(&to->id) == id && !(seq & 1) &&
+		    ts_a64_load_rlx(&from->label_seq) == seq)
+			return true;
+		ts_arch_pause();
+	}
+	if (ts_a64_load_rlx(&to->id) != id)
+		ts_a64_store_rlx(&to->id, 0);
+	return !id;
+}
+
+static bool copy_epochs(const struct ts_block_epochs *from, struct ts_block_epochs *to)
+{
+	bool consistent = true;
+
+	to->head.kind = TS_BLOCK_EPOCHS;
+	to->head.slots = 1;
+	for (unsigned i = 0; i < TS_EPOCHS_PER_BLOCK; i++)
+		consistent &= copy_epoch(&from->row[i], &to->row[i]);
+	return consistent;
+}
+
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
 {
 	const unsigned all = sizeof(copy->words) / sizeof(copy->words[0]);
@@ -14,6 +57,9 @@ bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *c
 
 	for (unsigned i = words; i < all; i++)
 		ts_a64_store_rlx(&copy->words[i], 0);
+	/* ORD-20 acquire */
+	if (ts_a32_load_acq((const ts_a32 *)&head->kind) == TS_BLOCK_EPOCHS && slots == 1)
+		return copy_epochs(block, &copy->epochs);
 	for (unsigned try = 0; try < TRIES; try++) {
 		/* ORD-21 acquire: pairs with the writer's release of an even seq; else words of before a
 		 * change of identity pass as words of after it. */

@@ -90,6 +90,12 @@ void ts_blockread_add_classes(struct ts_class_counts counts[TS_CLASS_ROWS],
 void ts_blockread_add_thread_classes(struct ts_class_counts counts[TS_CLASS_ROWS],
 				     const struct ts_block_thread *thread);
 
+/* Every slow path counts as one of three. */
+static inline uint64_t ts_class_slow_hits(const struct ts_class_counts *counts)
+{
+	return counts->slow_others + counts->slow_reused + counts->slabs_opened;
+}
+
 /* a - b, or 0: what is read beside running threads may lag, and a foreign segment may lie. */
 static inline uint64_t ts_minus(uint64_t a, uint64_t b)
 {

@@ -215,7 +215,7 @@ static double ts_field_hit_rate(const struct ts_snapshot *s)
 {
 	uint64_t small = ts_minus(ts_lane_sum_allocs(&s->lanes), s->lanes.large_allocs);
 
-	return ts_field_ratio(ts_minus(small, s->class_total.slow_hits), small);
+	return ts_field_ratio(ts_minus(small, ts_class_slow_hits(&s->class_total)), small);
 }
 
 /* Of a scope whose thread has ended only the epoch's age is known: it is at most that old. */

@@ -176,7 +176,7 @@ static void add_thread_classes(const union ts_block_copy *copy, void *context)
 
 static void take_class_counts(struct tslab_class_stats *out, const struct ts_class_counts *counts)
 {
-	out->slow_path_hits = counts->slow_hits;
+	out->slow_path_hits = ts_class_slow_hits(counts);
 	out->slow_path_reused = counts->slow_reused;
 	out->slow_path_new_slabs = counts->slabs_opened;
 	out->slow_path_misses = counts->chunk_misses;
@@ -199,7 +199,7 @@ static void take_class_counts(struct tslab_class_stats *out, const struct ts_cla
 int tslab_stats_class(unsigned class_index, struct tslab_class_stats *stats)
 {
 	struct tslab_class_stats out = { .struct_bytes = sizeof(out) };
-	struct class_counts counts = { .cls = { { .slow_hits = 0 } } };
+	struct class_counts counts = { .cls = { { .slow_others = 0 } } };
 	struct ts_lane_sum sum = { .lanes = 0 };
 
 	if (!accepts(stats) || class_index >= TS_CLASS_COUNT)

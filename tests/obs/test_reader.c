@@ -516,7 +516,13 @@ static void test_stopped_writer(void **state)
 
 	(void)state;
 	make_image();
-	SET(((struct ts_block_head *)(image.bytes + 2 * TS_BLOCK_BYTES))->seq, 7);
+	SET(((struct ts_block_head *)(image.bytes + 7 * TS_BLOCK_BYTES))->seq, 7);
+	assert_true(read_image(&s, &why));
+	assert_false(s.consistent);
+	assert_int_equal(s.lanes.lanes, 1);
+	ts_snapshot_free(&s);
+	make_image();
+	SET(((struct ts_block_epochs *)(image.bytes + 2 * TS_BLOCK_BYTES))->row[2].label_seq, 7);
 	assert_true(read_image(&s, &why));
 	assert_false(s.consistent);
 	assert_int_equal(s.epoch_count, 3);

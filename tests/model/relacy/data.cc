@@ -202,11 +202,38 @@ struct identity_test : rl::test_suite<identity_test, 2> {
 	}
 };
 
+/* ORD-21: an epoch's row gets another life; who sees the same id before and after has one life's words. */
+struct row_test : rl::test_suite<row_test, 2> {
+	ts_a64 id, figure;
+
+	void before()
+	{
+		ts_a64_store_rlx(&id, 1);
+		ts_a64_store_rlx(&figure, 1);
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			ts_a64_store_rlx(&id, 0);
+			ts_a64_store_rel(&figure, 2); /* ORD-21 */
+			ts_a64_store_rel(&id, 2);     /* ORD-21 */
+		} else {
+			uint64_t before = ts_a64_load_acq(&id);          /* ORD-21 */
+			uint64_t seen_figure = ts_a64_load_acq(&figure); /* ORD-21 */
+
+			if (before && ts_a64_load_rlx(&id) == before)
+				RL_ASSERT(seen_figure == before);
+		}
+	}
+};
+
 void run_data(void)
 {
 	run<publish_test>("publish", 0, 0);
 	run<generation_test>("generation", 0, 0);
 	run<identity_test>("identity", 0, 0);
+	run<row_test>("row", 0, 0);
 	run<honest_test>("honest-freer", 0, 0);
 	run<carve_test>("carve", 4, 6);
 	run<counters_test>("counters", 0, 0);
