@@ -297,6 +297,9 @@ TSLAB_API void *tslab_calloc(size_t count, size_t bytes) TSLAB_MALLOC_LIKE;
  * @ptr:   NULL allocates as tslab_malloc
  * @bytes: 0 gives a minimal object, not a free
  *
+ * An object above 32 KiB that grows by less than half gets room for a quarter more than asked, so that an
+ * array that grows step by step is seldom moved; tslab_usable_size() tells. Not where a limit is set.
+ *
  * Return: the object, moved or not; NULL with errno ENOMEM, ESTALE (the epoch is closing) or EINVAL (a
  * refused pointer), and the old object untouched.
  */

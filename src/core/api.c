@@ -478,17 +478,36 @@ static bool grow_large(struct ts_lane *lane, uint64_t t, size_t bytes)
 	return grown;
 }
 
+/*
+ * Room for an object that has outgrown its place. A large one that grows by less than half will grow again: it
+ * gets a quarter more, in whole chunks, of which the kernel gives nothing before it is touched. Who doubles has
+ * room enough, and where there is a limit nobody gets more than he asks for.
+ */
+static size_t room_to_grow(const struct ts_lane *lane, size_t old_bytes, size_t bytes)
+{
+	const struct ts_epoch *epoch = ts_lane_epoch(lane);
+	bool limited = !epoch || ts_a64_load_rlx(&epoch->limit_bytes) ||
+		       ts_lane_heap(lane)->limit_bytes;
+	bool by_little = bytes > old_bytes && bytes - old_bytes < old_bytes / 2;
+
+	return by_little && !limited && old_bytes > TS_SMALL_MAX_BYTES ? bytes + bytes / 4 : bytes;
+}
+
 static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t bytes)
 {
 	struct ts_lane *lane = ts_lane_of_bin(bin);
 	uint64_t id = ts_a64_load_rlx(&lane->epoch_id);
 	size_t old_bytes = slot_bytes(bin, t);
+	size_t room;
 	void *p;
 
 	if (bin == &lane->large && bytes > old_bytes && bytes <= PTRDIFF_MAX &&
 	    grow_large(lane, t, bytes))
 		return ptr;
-	p = alloc_in_epoch(id, bytes, TS_GRANULE_BYTES);
+	room = room_to_grow(lane, old_bytes, bytes);
+	p = alloc_in_epoch(id, room, TS_GRANULE_BYTES);
+	if (!p && room > bytes)
+		p = alloc_in_epoch(id, bytes, TS_GRANULE_BYTES);
 	if (!p)
 		return ts_failure_record(id, bytes, errno, __builtin_return_address(0));
 	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);

@@ -196,6 +196,40 @@ static void realloc_across_classes(void **state)
 	}
 }
 
+/* An array that grows by little is moved now and then only, unless a limit counts what it has beyond its need. */
+static void realloc_growth(void **state)
+{
+	enum { FROM = 200000, TO = 4 << 20 };
+	tslab_epoch_t epochs[2] = { new_epoch(NULL, "free"), new_epoch(NULL, "limited") };
+
+	(void)state;
+	assert_int_equal(tslab_epoch_set_limit(epochs[1], 64 << 20), 0);
+	for (unsigned limited = 0; limited < 2; limited++) {
+		unsigned moves = 0, steps = 0;
+		char *p = tslab_alloc(epochs[limited], FROM);
+		/* Behind it lies another one, so that it cannot grow where it is. */
+		char *wall = tslab_alloc(epochs[limited], FROM);
+
+		assert_true(p && wall);
+		for (size_t bytes = FROM; bytes < TO; bytes += bytes / 16, steps++) {
+			char *grown = tslab_realloc(p, bytes);
+
+			assert_non_null(grown);
+			assert_true(tslab_usable_size(grown) >= bytes);
+			if (limited && grown != p)
+				assert_true(tslab_usable_size(grown) < bytes + (64 << 10));
+			if (grown != p) {
+				moves++;
+				tslab_free(wall);
+				wall = tslab_alloc(epochs[limited], FROM);
+			}
+			p = grown;
+		}
+		assert_true(limited || moves < steps / 2);
+		assert_int_equal(tslab_epoch_discard(epochs[limited]), 0);
+	}
+}
+
 static void realloc_edges(void **state)
 {
 	(void)state;
@@ -493,6 +527,7 @@ int main(void)
 		cmocka_unit_test(aligned),
 		cmocka_unit_test(aligned_neighbours),
 		cmocka_unit_test(realloc_across_classes),
+		cmocka_unit_test(realloc_growth),
 		cmocka_unit_test(realloc_edges),
 		cmocka_unit_test(realloc_keeps_the_epoch),
 		cmocka_unit_test(realloc_of_another_threads_object),
