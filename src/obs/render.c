@@ -109,6 +109,7 @@ void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
 	json->context = context;
 	json->failed = false;
 	json->comma = false;
+	json->groups = ~0u;
 	json->used = 0;
 }
 
@@ -276,7 +277,8 @@ static void render_inside(struct ts_json *json, enum ts_field_group group,
 	if (group == TS_GROUP_LABELS)
 		render_labels(json, subject->snapshot);
 	for (enum ts_field_group inner = 0; inner < TS_GROUP_COUNT; inner++) {
-		if (ts_groups[inner].parent != group || inner == TS_GROUP_SNAPSHOT)
+		if (ts_groups[inner].parent != group || inner == TS_GROUP_SNAPSHOT ||
+		    !(json->groups >> inner & 1))
 			continue;
 		if (!*ts_groups[inner].name) {
 			render_fields(json, inner, subject);

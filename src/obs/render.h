@@ -15,7 +15,8 @@ struct ts_json {
 	ts_json_sink *sink;
 	void *context;
 	bool failed;
-	bool comma; /* before the next value */
+	bool comma;      /* before the next value */
+	uint32_t groups; /* of ts_render_snapshot only these: bit = enum ts_field_group; all at first */
 	size_t used;
 	char buffer[4096];
 };

@@ -3,101 +3,11 @@
 # Runs the tool against victim.c from outside. Prints TAP. A missing program is a failure.
 # The tool runs natively; the victim may run under TEST_RUNNER (qemu-user).
 set -u
-: "${abs_top_builddir:=$PWD}" "${abs_top_srcdir:=$PWD}" "${TEST_RUNNER=}"
-# A cross build is looked into with a tool of this machine.
-tslab=${TSLAB_TOOL-$abs_top_builddir/tools/tslab/tslab}
-victim=$abs_top_builddir/tests/cli/victim
-source=$abs_top_srcdir/tests/cli/victim.c
-work=$(mktemp -d) || exit 99
-chmod 755 "$work"
-count=0
-victim_pid=
+: "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
+# shellcheck source=tests/cli/lib.sh
+. "$abs_top_srcdir/tests/cli/lib.sh"
 
-end_victim() {
-	[ -n "$victim_pid" ] || return 0
-	kill -CONT "$victim_pid" 2>/dev/null
-	kill "$victim_pid" 2>/dev/null
-	wait "$victim_pid" 2>/dev/null
-	victim_pid=
-}
-trap 'end_victim; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
-
-ok() { # ok NAME: by the status of the last command
-	if [ $? -eq 0 ]; then
-		count=$((count + 1))
-		echo "ok $count - $1"
-	else
-		count=$((count + 1))
-		head -n 60 "$work/out" | sed 's/^/# out: /'
-		sed 's/^/# err: /' "$work/err"
-		echo "not ok $count - $1"
-	fi
-}
-
-skip() { # skip NAME REASON
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
-
-# shellcheck disable=SC2086 # the runner is a command line
-start() { # start ARGUMENT...: a victim that has done as told; AS in the environment goes in front
-	end_victim
-	rm -f "$work/in" "$work/ready"
-	mkfifo "$work/in"
-	: >"$work/ready"
-	chmod 666 "$work/ready"
-	${AS-} $TEST_RUNNER "$victim" "$@" <"$work/in" >"$work/ready" 2>"$work/victim.err" &
-	victim_pid=$!
-	exec 3>"$work/in"
-	waited=0
-	until grep -q ready "$work/ready"; do
-		waited=$((waited + 1))
-		if [ $waited -eq 400 ] || ! kill -0 "$victim_pid"; then
-			sed 's/^/# victim: /' "$work/victim.err"
-			echo "Bail out! the victim did not start"
-			exit 1
-		fi
-		sleep 0.05
-	done
-}
-
-run() { # run STATUS COMMAND...: it ends with this status; what it prints is kept
-	wanted=$1
-	shift
-	status=0
-	"$@" >"$work/out" 2>"$work/err" || status=$?
-	echo "status $status, wanted $wanted: $*" >>"$work/err"
-	[ "$status" -eq "$wanted" ]
-}
-
-shows() { # shows REGEX...: all of them are in the output
-	for regex in "$@"; do
-		grep -Eq "$regex" "$work/out" || {
-			echo "not shown: $regex" >>"$work/err"
-			return 1
-		}
-	done
-}
-
-says() { # says REGEX: on stderr
-	grep -Eq "$1" "$work/err"
-}
-
-json() { # json EXPRESSION: true of the output
-	jq -e "$1" <"$work/out" >/dev/null 2>>"$work/err"
-}
-
-line_of() {
-	grep -n "$1" "$source" | cut -d: -f1
-}
-
-for program in jq setpriv python3 gdb; do
-	command -v "$program" >/dev/null || {
-		echo "Bail out! $program is missing"
-		exit 1
-	}
-done
+need jq setpriv python3 gdb
 
 # -- a leak ------------------------------------------------------------------------------------------
 start leak
@@ -142,11 +52,6 @@ run 2 "$tslab" top --by nonsense "$victim_pid" && says 'no number "nonsense"' &&
 ok 'top lists what it can rank by'
 
 # -- the same from a file ----------------------------------------------------------------------------
-run_stdin() {
-	input=$1
-	shift
-	run "$@" <"$input"
-}
 run_stdin "$work/snapshot.json" 4 "$tslab" leaks --stdin --age 0 && shows "victim\\.c:$line"
 ok 'leaks --stdin'
 run_stdin "$work/snapshot.json" 0 "$tslab" top --stdin --by rss_bytes && shows 'background-worker-3'
@@ -547,14 +452,15 @@ run 2 "$tslab" stats --file "$work/nowhere" && says 'cannot be read' && run 2 "$
 ok 'a file that is none of these'
 
 # -- usage -------------------------------------------------------------------------------------------
-for command in ps stats top leaks doctor set verify; do
-	run 0 "$tslab" $command --help && shows "^Usage: tslab $command"
+run 0 "$tslab" --help && commands=$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$work/out") &&
+	shows 'ps' 'stats' 'top' 'leaks' 'doctor' 'set' 'verify'
+ok '--help'
+for command in $commands; do
+	run 0 "$tslab" "$command" --help && shows "^Usage: tslab $command"
 	ok "$command --help"
-	run 2 "$tslab" $command --no-such-option && says 'Try `tslab'
+	run 2 "$tslab" "$command" --no-such-option && says 'Try `tslab'
 	ok "$command refuses an unknown option"
 done
-run 0 "$tslab" --help && shows 'ps' 'stats' 'top' 'leaks' 'doctor' 'set' 'verify'
-ok '--help'
 run 2 "$tslab" && says 'Usage'
 ok 'no command'
 run 2 "$tslab" nonsense && says 'no command "nonsense"'

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program to look into. It does what its arguments say, in their order, prints "ready" and then does
- * as it is told on stdin: "repair" undoes the leak, anything else ends it.
+ * as it is told on stdin: "repair" undoes the leak, "fail" see below, anything else ends it.
  *
  *   leak             an epoch entered twice and not left, with objects
  *   label TEXT       an epoch with this label and one object
@@ -9,6 +9,8 @@
  *   thread-end       a thread that ends inside an epoch
  *   misuse           a double free and an exit without an enter
  *   failures         one failed allocation of each kind that a program can provoke
+ *   rate N           a thread that allocates N times 192 bytes and once 64 bytes a second
+ *   fail-later       as failures, when told "fail"
  *   traffic          threads that allocate, free across threads, close and discard, then end
  *   busy             the same without an end
  *   references       a reference that is not given back
@@ -21,17 +23,19 @@
  */
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tslab/tslab.h>
 
 static tslab_epoch_t leaked;
-static bool dumps_core;
+static bool dumps_core, fails_later;
 
 static void require(int condition, const char *what)
 {
@@ -156,6 +160,26 @@ static void run_traffic(bool endless)
 		require(!pthread_join(threads[i], NULL), "join");
 }
 
+/* On absolute times, in steps of a tenth: what is late is made up for. */
+static void *allocate_in_step(void *number)
+{
+	tslab_epoch_t epoch = open_epoch("in-step");
+	struct timespec due;
+
+	clock_gettime(CLOCK_MONOTONIC, &due);
+	for (unsigned step = 0; number; step++) {
+		for (uintptr_t i = 0; i < (uintptr_t)number / 10; i++)
+			require(tslab_alloc(epoch, 192) != NULL, "alloc");
+		if (step % 10 == 0)
+			require(tslab_alloc(epoch, 64) != NULL, "alloc");
+		due.tv_nsec += 100000000;
+		due.tv_sec += due.tv_nsec / 1000000000;
+		due.tv_nsec %= 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+	}
+	return NULL;
+}
+
 /* A close that gives most of an epoch's memory to the thread's cache, and one object that stays. */
 static void drain_into_cache(void)
 {
@@ -210,6 +234,12 @@ static void obey(const char *word, const char *operand)
 		misuse();
 	} else if (!strcmp(word, "failures")) {
 		fail_in_every_way();
+	} else if (!strcmp(word, "rate")) {
+		require(!pthread_create(&thread, NULL, allocate_in_step,
+					(void *)(uintptr_t)strtoul(operand, NULL, 10)),
+			"thread");
+	} else if (!strcmp(word, "fail-later")) {
+		fails_later = true;
 	} else if (!strcmp(word, "traffic")) {
 		run_traffic(false);
 		drain_into_cache();
@@ -258,12 +288,17 @@ int main(int argc, char **argv)
 			deadlock();
 		}
 		obey(argv[i], i + 1 < argc ? argv[i + 1] : "");
-		i += !strcmp(argv[i], "label");
+		i += !strcmp(argv[i], "label") || !strcmp(argv[i], "rate");
 	}
 	puts("ready");
 	fflush(stdout);
-	while (fgets(line, sizeof(line), stdin) && !strcmp(line, "repair\n")) {
-		repair();
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "repair\n"))
+			repair();
+		else if (fails_later && !strcmp(line, "fail\n"))
+			fail_in_every_way();
+		else
+			break;
 		puts("repaired");
 		fflush(stdout);
 	}

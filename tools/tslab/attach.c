@@ -212,7 +212,7 @@ bool attach(pid_t pid, struct attachment *a)
 	struct ts_target target;
 
 	memset(a, 0, sizeof(*a));
-	proc_describe(pid, &target);
+	proc_describe(pid, true, &target);
 	search.ns_pid = target.ns_pid;
 	snprintf(a->why, sizeof(a->why),
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "

@@ -2,13 +2,18 @@
 #include <dirent.h>
 #include <string.h>
 
-#include "obs/fields.h"
 #include "tool.h"
 
-static bool as_json;
+static struct {
+	bool json, all_users, container;
+} set;
 
 static const struct option_row options[] = {
-	{ "json", OPTION_FLAG, &as_json, NULL, "an array of objects" },
+	{ "all-users", OPTION_FLAG, &set.all_users, NULL,
+	  "those of other users too, where you may read them (root)" },
+	{ "container", OPTION_FLAG, &set.container, NULL,
+	  "only those in containers, with the container's id" },
+	{ "json", OPTION_FLAG, &set.json, NULL, "an array of objects" },
 	{ .name = NULL },
 };
 
@@ -44,9 +49,9 @@ static void add_process(json_t *list, pid_t pid)
 	struct attachment a;
 	const char *why;
 
-	if (!attach(pid, &a))
+	if ((!set.all_users && !proc_is_mine(pid)) || !attach(pid, &a))
 		return;
-	if (proc_describe(pid, &target)) {
+	if (proc_describe(pid, true, &target) && (!set.container || *target.container)) {
 		if (ts_snapshot_read(&snapshot, &target, a.chunks, a.chunk_count, &why))
 			json_array_append_new(list, describe(&snapshot));
 		ts_snapshot_free(&snapshot);
@@ -59,13 +64,14 @@ static void print_list(const json_t *list)
 	const json_t *row;
 	size_t i;
 
-	printf("%8s %8s %-10s %-16s %-8s %7s %10s %10s %10s %8s\n", "PID", "NSPID", "USER",
-	       "COMMAND", "ARCH", "EPOCHS", "LIVE", "HELD", "RSS", "AGE");
+	printf("%8s %8s %-10s %-16s %-8s %7s %10s %10s %10s %8s%s\n", "PID", "NSPID", "USER",
+	       "COMMAND", "ARCH", "EPOCHS", "LIVE", "HELD", "RSS", "AGE",
+	       set.container ? " CONTAINER" : "");
 	json_array_foreach(list, i, row) {
 		char comm[32], user[64], live[HUMAN_BYTES], held[HUMAN_BYTES], rss[HUMAN_BYTES];
 		char age[HUMAN_BYTES];
 
-		printf("%8llu %8llu %-10s %-16s %-8s %7llu %10s %10s %10s %8s\n",
+		printf("%8llu %8llu %-10s %-16s %-8s %7llu %10s %10s %10s %8s%s%.12s\n",
 		       (unsigned long long)get_u64(row, "pid"),
 		       (unsigned long long)get_u64(row, "ns_pid"),
 		       clean(get_text(row, "user"), user, sizeof(user)),
@@ -74,7 +80,8 @@ static void print_list(const json_t *list)
 		       human_bytes(get_u64(row, "live_bytes"), live),
 		       human_bytes(get_u64(row, "committed_bytes"), held),
 		       human_bytes(get_u64(row, "rss_bytes"), rss),
-		       human_seconds(get_u64(row, "age_sec"), age));
+		       human_seconds(get_u64(row, "age_sec"), age), set.container ? " " : "",
+		       set.container ? get_text(row, "container") : "");
 	}
 }
 
@@ -98,12 +105,13 @@ static int run(struct source *source, int argc, char **argv)
 	closedir(dir);
 	count = json_array_size(list);
 	code = count ? EXIT_FINE : EXIT_NONE;
-	if (as_json)
+	if (set.json)
 		code = print_json(list, code);
 	else if (count)
 		print_list(list);
 	else
-		fputs("no process that uses libtslab and that you may read\n", stderr);
+		fprintf(stderr, "no process%s%s that uses libtslab and that you may read\n",
+			set.container ? " in a container" : "", set.all_users ? "" : " of yours");
 	json_decref(list);
 	return code;
 }
@@ -112,7 +120,7 @@ const struct command command_ps = {
 	.name = "ps",
 	.summary = "list processes that use the library",
 	.usage = "",
-	.text = "Lists the processes that use libtslab and that you may read: your own, or all for root.\n",
+	.text = "Lists your processes that use libtslab, and which may be read.\n",
 	.options = options,
 	.notes = "Exit status: 0, 1 if there is none.",
 	.run = run,

@@ -7,6 +7,7 @@ static struct {
 	bool epochs, classes, json;
 	const char *by;
 	size_t most;
+	uint64_t window_ms;
 } set = { .by = "estimated_rss_bytes", .most = 10 };
 
 static const struct option_row options[] = {
@@ -17,6 +18,9 @@ static const struct option_row options[] = {
 	  "rss_bytes, age_sec, refcount, live_bytes, live_objects, allocations, ...\n"
 	  "A name that does not exist lists those that do" },
 	{ "n", OPTION_COUNT, &set.most, "N", "how many rows (default 10)" },
+	{ "window", OPTION_MS, &set.window_ms, "TIME",
+	  "rank by what FIELD changes by the second, over this time; FIELD may be a name such as\n"
+	  "slow_path_rate, for slow_path_hits. The rows have it as FIELD_per_sec" },
 	{ "json", OPTION_FLAG, &set.json, NULL, "the rows as a JSON array, all fields" },
 	{ .name = NULL },
 };
@@ -41,6 +45,64 @@ static void print_class_rows(const json_t *rows, const char *by)
 	}
 }
 
+/* What tells the rows apart. */
+static const char *row_key(void)
+{
+	return set.classes ? "class_index" : "epoch";
+}
+
+/* The row that `row` was before; NULL: it is new. */
+static const json_t *same_row(const json_t *rows, const json_t *row)
+{
+	const json_t *other;
+	size_t i;
+
+	json_array_foreach(rows, i, other)
+		if (get_u64(other, row_key()) == get_u64(row, row_key()))
+			return other;
+	return NULL;
+}
+
+/* "slow_path_rate" is asked for where the field is slow_path_hits: its stem, or that with "_hits". */
+static const char *field_of_rate(const json_t *rows, const char *by)
+{
+	static const char *const endings[] = { "", "_hits", "s" };
+	size_t length = strlen(by);
+	static char name[96];
+
+	if (rankable(rows, by) || length < 5 || length > 64 || strcmp(by + length - 5, "_rate") != 0)
+		return by;
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		snprintf(name, sizeof(name), "%.*s%s", (int)length - 5, by, endings[i]);
+		if (rankable(rows, name))
+			return name;
+	}
+	return by;
+}
+
+/* Gives each row of `document` what its figure changed by the second; its name is what to rank by then. */
+static const char *add_rates(json_t *document, const json_t *before)
+{
+	const char *array = set.classes ? "classes" : "epochs";
+	json_t *rows = json_object_get(document, array), *row;
+	const char *by = field_of_rate(rows, set.by);
+	double seconds = seconds_between(before, document);
+	static char name[128];
+	size_t i;
+
+	if (!rankable(rows, by))
+		return by;
+	snprintf(name, sizeof(name), "%s_per_sec", by);
+	json_array_foreach(rows, i, row) {
+		double was = get_number(same_row(json_object_get(before, array), row), by);
+
+		json_object_set_new(
+			row, name,
+			json_real(seconds > 0 ? (get_number(row, by) - was) / seconds : 0));
+	}
+	return name;
+}
+
 static int show(const json_t *document)
 {
 	const json_t *rows = json_object_get(document, set.classes ? "classes" : "epochs");
@@ -59,20 +121,27 @@ static int show(const json_t *document)
 	else if (set.classes)
 		print_class_rows(ranked, set.by);
 	else
-		print_epoch_rows(ranked, set.by);
+		print_epoch_rows(stdout, ranked, set.by);
 	json_decref(ranked);
 	return code;
 }
 
 static int run(struct source *source, int argc, char **argv)
 {
-	json_t *document;
+	json_t *document, *before;
 	int code;
 
 	if (set.epochs && set.classes)
 		return complain("give one of --epochs and --classes"), complain_usage();
 	source->bare = !set.json;
 	document = source_document(source, argc, argv);
+	if (document && set.window_ms) {
+		before = document;
+		document = source_next(source, set.window_ms);
+		if (document)
+			set.by = add_rates(document, before);
+		json_decref(before);
+	}
 	if (!document)
 		return EXIT_TROUBLE;
 	code = show(document);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "obs/fields.h"
 #include "tool.h"
 
 static struct {
@@ -106,54 +105,6 @@ static const struct relation relations[] = {
 	{ "epoch-live-within-held", "epochs", "live_bytes", '<', "estimated_rss_bytes", NULL },
 };
 enum { RELATIONS = sizeof(relations) / sizeof(relations[0]) };
-
-/* ------------------------------------------------------------------------------------- arithmetic -- */
-
-/* What a path names, summed over the arrays on its way. */
-static double sum_path(const json_t *value, const char *path)
-{
-	size_t length = strcspn(path, ".");
-	char name[64];
-	const json_t *row;
-	double sum = 0;
-	size_t i;
-
-	if (json_is_array(value)) {
-		json_array_foreach(value, i, row)
-			sum += sum_path(row, path);
-		return sum;
-	}
-	snprintf(name, sizeof(name), "%.*s", (int)length, path);
-	if (path[length] == '.')
-		return sum_path(json_object_get(value, name), path + length + 1);
-	return get_number(value, name);
-}
-
-/* Figures stay below 2^53 where they are compared. */
-static double evaluate(const json_t *object, const char *expression)
-{
-	double sum = 0, sign = 1, factor = 1;
-	char word[64];
-	int used;
-
-	while (sscanf(expression, " %63s%n", word, &used) == 1) {
-		double number;
-		char rest;
-
-		expression += used;
-		if (!strcmp(word, "*"))
-			continue;
-		if (!strcmp(word, "+") || !strcmp(word, "-")) {
-			sign = *word == '-' ? -1 : 1;
-			factor = 1;
-		} else if (sscanf(word, "%lf%c", &number, &rest) == 1) {
-			factor = number;
-		} else {
-			sum += sign * factor * sum_path(object, word);
-		}
-	}
-	return sum;
-}
 
 static bool holds(const struct relation *relation, double left, double right)
 {
@@ -285,7 +236,7 @@ static bool same_moment(const json_t *before, const json_t *after)
 }
 
 /* A document between two looks at nothing that moved, or the last one with *rested false. */
-static json_t *look(const struct source *source, bool *rested)
+static json_t *look(struct source *source, bool *rested)
 {
 	static const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
 	json_t *document = source_load(source), *later = NULL;

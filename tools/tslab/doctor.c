@@ -6,6 +6,13 @@
 
 #include "tool.h"
 
+/* What to do about allocations off the fast path, by what they lacked. */
+#define UNDERSIZED_ACTION                                                                          \
+	"raise retain_bytes of the heap: what a thread gives back it soon takes again"
+#define SLOW_PATH_ACTION                                                                           \
+	"see which sizes are asked for; larger objects leave the fast path more often by nature"
+#define CLOSED_ACTION "close an epoch after the last exit; allocate in the current one"
+
 struct checkup {
 	const json_t *document;
 	uint64_t threshold_s;
@@ -144,7 +151,7 @@ static const struct {
 	  "error",
 	  "high",
 	  "allocations in an epoch that was closing or over (they got NULL)",
-	  "close an epoch after the last exit; allocate in the current one" },
+	  CLOSED_ACTION },
 	{ { "alloc_failures", NULL },
 	  "exhaustion",
 	  "limit-reached",
@@ -201,21 +208,14 @@ static void check_failures(struct checkup *c)
 	const json_t *recent =
 		json_object_get(json_object_get(c->document, "alloc_failures"), "recent");
 	const json_t *event = json_array_get(recent, 0);
-	char place[CLEAN_BYTES], of_class[64] = "an object above 32 KiB";
-	json_int_t cls = json_integer_value(json_object_get(event, "class_index"));
+	char text[2 * CLEAN_BYTES];
 
 	if (!event)
 		return;
-	describe_site(event, place, sizeof(place));
-	if (cls >= 0)
-		snprintf(of_class, sizeof(of_class), "class %d", (int)cls);
+	describe_failure(event, text, sizeof(text));
 	add(c, "allocation-failed", "info", "high",
-	    "the finding of the same cause says what to do; the last 256 are in tslab stats --json, and "
-	    "tslab set trace-failures=1 prints new ones on the program's stderr",
-	    "the last that failed: cause %s, %llu bytes (%s), errno %llu (%s), label \"%s\", at %s",
-	    get_text(event, "reason"), (unsigned long long)get_u64(event, "size"), of_class,
-	    (unsigned long long)get_u64(event, "errno"), strerror((int)get_u64(event, "errno")),
-	    get_text(event, "label"), place);
+	    "the finding of the same cause says what to do; tslab trace failures shows the last 256",
+	    "the last that failed: %s", text);
 }
 
 /* Time of sampled allocations: work of the allocator, or of the scheduler. */
@@ -270,9 +270,7 @@ static void check_slow_paths(struct checkup *c)
 	if (all < 10000 || slow * 20 <= all || !worst)
 		return;
 	add(c, "slow-path-rate", slow * 5 > all ? "error" : "warning", "medium",
-	    misses * 2 > slow ?
-		    "raise retain_bytes of the heap: what a thread gives back it soon takes again" :
-		    "see which sizes are asked for; larger objects leave the fast path more often by nature",
+	    misses * 2 > slow ? UNDERSIZED_ACTION : SLOW_PATH_ACTION,
 	    "%.1f %% of %llu allocations took the slow path; %.1f %% of these needed a new chunk; the most, "
 	    "%.1f %%, in class %llu (%llu bytes)",
 	    percent(slow, all), (unsigned long long)all, percent(misses, slow),
@@ -393,6 +391,62 @@ json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 	check_ring(&c);
 	check_segment(&c);
 	return c.findings;
+}
+
+/* ------------------------------------------------------------------------------------- diagnostics -- */
+
+/* Why the allocations of a class left the fast path. */
+static json_t *slow_path_of(const json_t *row)
+{
+	uint64_t hits = get_u64(row, "slow_path_hits"),
+		 closed = get_u64(row, "slow_path_epoch_closed");
+	uint64_t misses = get_u64(row, "slow_path_cache_miss");
+
+	return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}", "class_index",
+			 (json_int_t)get_u64(row, "class_index"), "object_size",
+			 (json_int_t)get_u64(row, "object_size"), "slow_path_hits",
+			 (json_int_t)hits, "cache_miss_pct", percent(misses, hits + closed),
+			 "epoch_closed_pct", percent(closed, hits + closed), "partial_null_pct",
+			 percent(get_u64(row, "current_partial_null"), hits), "partial_full_pct",
+			 percent(get_u64(row, "current_partial_full"), hits), "recommendation",
+			 closed > misses   ? CLOSED_ACTION :
+			 misses * 2 > hits ? UNDERSIZED_ACTION :
+					     SLOW_PATH_ACTION);
+}
+
+/* What the closes and returns of a class came to. */
+static json_t *reclamation_of(const json_t *row)
+{
+	uint64_t scanned = get_u64(row, "epoch_close_scanned_slabs");
+	uint64_t recycled = get_u64(row, "epoch_close_recycled_slabs");
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "class_index",
+			 (json_int_t)get_u64(row, "class_index"), "madvise_calls",
+			 (json_int_t)get_u64(row, "madvise_calls"), "madvise_bytes",
+			 (json_int_t)get_u64(row, "madvise_bytes"), "madvise_failures",
+			 (json_int_t)get_u64(row, "madvise_failures"), "scanned_slabs",
+			 (json_int_t)scanned, "recycled_slabs", (json_int_t)recycled, "cache_size",
+			 (json_int_t)get_u64(row, "cache_size"), "yield_pct",
+			 percent(recycled, scanned));
+}
+
+void add_diagnostics(json_t *document)
+{
+	json_t *slow = json_array(), *reclamation = json_array();
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "classes"), i, row) {
+		if (get_u64(row, "slow_path_hits") + get_u64(row, "slow_path_epoch_closed"))
+			json_array_append_new(slow, slow_path_of(row));
+		if (get_u64(row, "madvise_calls") + get_u64(row, "epoch_close_scanned_slabs"))
+			json_array_append_new(reclamation, reclamation_of(row));
+	}
+	json_object_set_new(document, "diagnostics",
+			    json_pack("{s:o, s:o, s:o, s:o}", "leaks",
+				      find_leaks(document, DOCTOR_THRESHOLD_S), "slow_path", slow,
+				      "reclamation", reclamation, "findings",
+				      find_trouble(document, DOCTOR_THRESHOLD_S)));
 }
 
 void print_trouble(FILE *to, const json_t *findings)

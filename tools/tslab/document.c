@@ -28,6 +28,93 @@ const char *get_text(const json_t *object, const char *name)
 	return text ? text : "";
 }
 
+double sum_path(const json_t *value, const char *path)
+{
+	size_t length = strcspn(path, ".");
+	char name[64];
+	const json_t *row;
+	double sum = 0;
+	size_t i;
+
+	if (json_is_array(value)) {
+		json_array_foreach(value, i, row)
+			sum += sum_path(row, path);
+		return sum;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)length, path);
+	if (path[length] == '.')
+		return sum_path(json_object_get(value, name), path + length + 1);
+	return get_number(value, name);
+}
+
+double evaluate(const json_t *object, const char *expression)
+{
+	double sum = 0, sign = 1, factor = 1;
+	char word[64];
+	int used;
+
+	while (sscanf(expression, " %63s%n", word, &used) == 1) {
+		double number;
+		char rest;
+
+		expression += used;
+		if (!strcmp(word, "*"))
+			continue;
+		if (!strcmp(word, "+") || !strcmp(word, "-")) {
+			sign = *word == '-' ? -1 : 1;
+			factor = 1;
+		} else if (sscanf(word, "%lf%c", &number, &rest) == 1) {
+			factor = number;
+		} else {
+			sum += sign * factor * sum_path(object, word);
+		}
+	}
+	return sum;
+}
+
+/* "classes[]." and "frees" against "classes.frees". */
+static bool names_field(const char *path, const struct ts_field *field)
+{
+	char group[96];
+	const char *at = ts_group_path(field->group, group, sizeof(group));
+
+	for (; *at; at++) {
+		if (*at == '[' || *at == ']')
+			continue;
+		if (*at != *path++)
+			return false;
+	}
+	return !strcmp(path, field->name);
+}
+
+const struct ts_field *find_field(const char *path)
+{
+	for (size_t i = 0; i < ts_field_count; i++)
+		if (ts_fields[i].type != TS_VALUE_TEXT && names_field(path, &ts_fields[i]))
+			return &ts_fields[i];
+	return NULL;
+}
+
+uint32_t groups_of(const struct ts_field *field)
+{
+	enum ts_field_group group = field->group;
+	uint32_t groups = 1u << group;
+
+	for (; group != TS_GROUP_SNAPSHOT; group = ts_groups[group].parent)
+		groups |= 1u << group;
+	return groups;
+}
+
+bool is_counter(const struct ts_field *field)
+{
+	return !strcmp(field->kind, "COUNTER");
+}
+
+double seconds_between(const json_t *before, const json_t *after)
+{
+	return (double)(get_u64(after, "monotonic_ns") - get_u64(before, "monotonic_ns")) / 1e9;
+}
+
 static bool parse_number(const char *text, unsigned long long *value, char **end)
 {
 	errno = 0;

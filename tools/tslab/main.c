@@ -6,11 +6,11 @@
 #include "config.h"
 #include "tool.h"
 
-static const struct command *const commands[] = {
-	&command_ps,     &command_stats,  &command_top, &command_leaks,
-	&command_doctor, &command_export, &command_set, &command_verify,
+const struct command *const commands[] = {
+	&command_ps,     &command_stats,  &command_watch, &command_top,        &command_leaks,
+	&command_doctor, &command_drain,  &command_trace, &command_hist,       &command_diff,
+	&command_export, &command_verify, &command_set,   &command_completion, NULL,
 };
-enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 int complain(const char *format, ...)
 {
@@ -44,31 +44,26 @@ static void print_help(FILE *to)
 	      "Looks into a program that uses libtslab, from outside: no preparation, no restart, no help\n"
 	      "from the program. Also works on programs that are stopped or deadlocked.\n\n",
 	      to);
-	for (unsigned i = 0; i < COMMAND_COUNT; i++)
-		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	for (unsigned i = 0; commands[i]; i++)
+		fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n`tslab COMMAND --help` tells more. A process can be read by its own user and by root.\n"
-	      "Exit status: 0 fine, 1 no process (ps), 2 trouble, 4 something was found (leaks, doctor, verify).\n",
+	      "Exit status: 0 fine, 1 no process (ps), 2 trouble, 3 a regression (diff),\n"
+	      "4 something was found (leaks, doctor, verify).\n",
 	      to);
 }
 
 static const struct command *find_command(const char *name)
 {
-	for (unsigned i = 0; i < COMMAND_COUNT; i++)
+	for (unsigned i = 0; commands[i]; i++)
 		if (!strcmp(name, commands[i]->name))
 			return commands[i];
 	return NULL;
 }
 
-static int run(const char *name, int argc, char **argv)
+static int run(const struct command *command, int argc, char **argv)
 {
-	const struct command *command = find_command(name);
 	int code;
 
-	if (!command) {
-		complain("no command \"%s\"", name);
-		print_help(stderr);
-		return EXIT_TROUBLE;
-	}
 	if (options_read(command, &argc, &argv, &code))
 		code = command->run(&the_source, argc, argv);
 	return finish_output(code);
@@ -76,11 +71,16 @@ static int run(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+	const struct command *command;
+
+	if (argc && !strcmp(slash ? slash + 1 : argv[0], command_stats_dump.name))
+		return run(&command_stats_dump, argc, argv);
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_TROUBLE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
 		return finish_output(EXIT_FINE);
 	}
@@ -88,5 +88,10 @@ int main(int argc, char **argv)
 		puts("tslab " PACKAGE_VERSION);
 		return finish_output(EXIT_FINE);
 	}
-	return run(argv[1], argc - 1, argv + 1);
+	command = find_command(argv[1]);
+	if (command)
+		return run(command, argc - 1, argv + 1);
+	complain("no command \"%s\"", argv[1]);
+	print_help(stderr);
+	return EXIT_TROUBLE;
 }

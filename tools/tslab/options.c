@@ -33,6 +33,12 @@ void options_visit(const struct command *command, visit_option *visit, void *con
 	visit_table(help_rows, visit, context);
 }
 
+/* What stands before the command's name. */
+static const char *program(void)
+{
+	return current == &command_stats_dump ? "" : "tslab ";
+}
+
 /* ------------------------------------------------------------------------------------------- values -- */
 
 unsigned choice_index(const char *words, const char *text)
@@ -182,7 +188,7 @@ bool options_read(const struct command *command, int *argc, char ***argv, int *c
 
 int complain_usage(void)
 {
-	fprintf(stderr, "Try `tslab %s --help`.\n", current->name);
+	fprintf(stderr, "Try `%s%s --help`.\n", program(), current->name);
 	return EXIT_TROUBLE;
 }
 
@@ -214,7 +220,7 @@ void options_help(FILE *to, const struct command *command)
 		[SOURCE_SNAPSHOT] = " PID | --name NAME | --stdin | --file FILE",
 	};
 
-	fprintf(to, "Usage: tslab %s [OPTION]...%s%s%s\n%s\n", command->name,
+	fprintf(to, "Usage: %s%s [OPTION]...%s%s%s\n%s\n", program(), command->name,
 		*command->usage ? " " : "", command->usage, sources[command->source], command->text);
 	options_visit(command, print_option, to);
 	if (command->notes)

@@ -56,11 +56,10 @@ static int inner_pid(pid_t pid)
 	return inner;
 }
 
-/* smaps_rollup is exact; where the kernel or a limit hides it, statm is off by a little. */
-static void read_rss(pid_t pid, struct ts_target *target)
+static void read_exact_rss(pid_t pid, struct ts_target *target)
 {
 	FILE *file = open_file(pid, "smaps_rollup");
-	unsigned long long kib, pages, shared;
+	unsigned long long kib;
 	char line[256];
 
 	while (file && fgets(line, sizeof(line), file)) {
@@ -71,9 +70,14 @@ static void read_rss(pid_t pid, struct ts_target *target)
 	}
 	if (file)
 		fclose(file);
-	if (target->rss_bytes)
-		return;
-	file = open_file(pid, "statm");
+}
+
+/* Where the kernel or a limit hides the exact figure, or takes long to count: off by a little. */
+static void read_rss(pid_t pid, struct ts_target *target)
+{
+	FILE *file = open_file(pid, "statm");
+	unsigned long long pages, shared;
+
 	if (file && fscanf(file, "%*u %llu %llu", &pages, &shared) == 2) {
 		target->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 		target->anon_rss_bytes = (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -102,7 +106,7 @@ static void read_container(pid_t pid, char *container, size_t container_bytes)
 		fclose(file);
 }
 
-bool proc_describe(pid_t pid, struct ts_target *target)
+bool proc_describe(pid_t pid, bool brief, struct ts_target *target)
 {
 	memset(target, 0, sizeof(*target));
 	target->pid = (int)pid;
@@ -115,8 +119,20 @@ bool proc_describe(pid_t pid, struct ts_target *target)
 	first_line(fopen("/proc/sys/kernel/random/boot_id", "re"), target->boot_id,
 		   sizeof(target->boot_id));
 	read_container(pid, target->container, sizeof(target->container));
-	read_rss(pid, target);
+	if (!brief)
+		read_exact_rss(pid, target);
+	if (!target->rss_bytes)
+		read_rss(pid, target);
 	return target->comm[0] != '\0';
+}
+
+bool proc_is_mine(pid_t pid)
+{
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return !stat(path, &st) && st.st_uid == geteuid();
 }
 
 void proc_user(pid_t pid, char *name, size_t name_bytes)

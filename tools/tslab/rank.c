@@ -71,31 +71,31 @@ static bool is_shown(const char *field)
 	return false;
 }
 
-void print_epoch_rows(const json_t *rows, const char *by)
+void print_epoch_rows(FILE *to, const json_t *rows, const char *by)
 {
 	bool extra = by && !is_shown(by);
 	const json_t *row;
 	size_t i;
 
-	printf("  %7s %-10s %-31s %9s %8s %10s %10s %10s", "epoch", "state", "label", "age",
-	       "refcount", "objects", "live", "held");
+	fprintf(to, "  %7s %-10s %-31s %9s %8s %10s %10s %10s", "epoch", "state", "label", "age",
+		"refcount", "objects", "live", "held");
 	if (extra)
-		printf("  %s", by);
-	putchar('\n');
+		fprintf(to, "  %s", by);
+	fputc('\n', to);
 	json_array_foreach(rows, i, row) {
 		char label[64], age[HUMAN_BYTES], live[HUMAN_BYTES], held[HUMAN_BYTES];
 
-		printf("  %7llu %-10s %-31s %9s %8llu %10llu %10s %10s",
-		       (unsigned long long)get_u64(row, "epoch_id"), get_text(row, "state_detail"),
-		       *get_text(row, "label") ? clean(get_text(row, "label"), label, sizeof(label)) :
-						 "-",
-		       human_seconds(get_u64(row, "age_sec"), age),
-		       (unsigned long long)get_u64(row, "refcount"),
-		       (unsigned long long)get_u64(row, "live_objects"),
-		       human_bytes(get_u64(row, "live_bytes"), live),
-		       human_bytes(get_u64(row, "estimated_rss_bytes"), held));
+		fprintf(to, "  %7llu %-10s %-31s %9s %8llu %10llu %10s %10s",
+			(unsigned long long)get_u64(row, "epoch_id"), get_text(row, "state_detail"),
+			*get_text(row, "label") ? clean(get_text(row, "label"), label, sizeof(label)) :
+						  "-",
+			human_seconds(get_u64(row, "age_sec"), age),
+			(unsigned long long)get_u64(row, "refcount"),
+			(unsigned long long)get_u64(row, "live_objects"),
+			human_bytes(get_u64(row, "live_bytes"), live),
+			human_bytes(get_u64(row, "estimated_rss_bytes"), held));
 		if (extra)
-			printf("  %.15g", get_number(row, by));
-		putchar('\n');
+			fprintf(to, "  %.15g", get_number(row, by));
+		fputc('\n', to);
 	}
 }

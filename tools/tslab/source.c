@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "obs/render.h"
 #include "tool.h"
@@ -28,8 +29,8 @@ const struct option_row source_snapshot_rows[] = {
 	{ .name = NULL },
 };
 
-/* The one process of a name that has a segment. 0 = complained. */
-static pid_t find_named(const char *name)
+/* The one process of a name, or of this user if `name` is NULL, that has a segment. 0 = complained. */
+static pid_t find_only(const char *name)
 {
 	DIR *dir = opendir("/proc");
 	pid_t found = 0, pid;
@@ -37,23 +38,24 @@ static pid_t find_named(const char *name)
 
 	if (!dir)
 		return complain("cannot read /proc: %m"), 0;
-	while ((pid = proc_next(dir))) {
+	while (unique && (pid = proc_next(dir))) {
 		struct attachment a;
 
-		if (!proc_is_named(pid, name) || !attach(pid, &a))
+		if (!(name ? proc_is_named(pid, name) : proc_is_mine(pid)) || !attach(pid, &a))
 			continue;
 		detach(&a);
 		unique = !found;
-		if (!unique)
-			break;
-		found = pid;
+		if (unique)
+			found = pid;
 	}
 	closedir(dir);
 	if (!found)
-		complain("no process named \"%s\" shows a stats segment", name);
+		complain("no process %s%s%s shows a stats segment", name ? "named \"" : "of yours",
+			 name ? name : "", name ? "\"" : "");
 	else if (!unique)
-		complain("more than one process is named \"%s\", for example %d and %d: give a PID",
-			 name, (int)found, (int)pid);
+		complain("more than one process %s%s%s, for example %d and %d: give a PID",
+			 name ? "is named \"" : "shows a stats segment", name ? name : "",
+			 name ? "\"" : "", (int)found, (int)pid);
 	return unique ? found : 0;
 }
 
@@ -63,6 +65,10 @@ bool source_arguments(struct source *source, int argc, char **argv)
 	char *end;
 	long pid;
 
+	if (source->only && !given) {
+		source->pid = find_only(NULL);
+		return source->pid != 0;
+	}
 	if (given != 1) {
 		complain(given ? "give one of PID, --name, --stdin and --file" : "no process given");
 		return complain_usage(), false;
@@ -70,7 +76,7 @@ bool source_arguments(struct source *source, int argc, char **argv)
 	if (source->use_stdin || source->file)
 		return true;
 	if (source->name) {
-		source->pid = find_named(source->name);
+		source->pid = find_only(source->name);
 		return source->pid != 0;
 	}
 	errno = 0;
@@ -88,7 +94,7 @@ static bool into_stream(void *context, const char *bytes, size_t count)
 	return fwrite(bytes, 1, count, context) == count;
 }
 
-static json_t *to_document(const struct ts_snapshot *snapshot)
+static json_t *to_document(const struct ts_snapshot *snapshot, uint32_t groups)
 {
 	struct ts_json json;
 	json_error_t error;
@@ -100,6 +106,8 @@ static json_t *to_document(const struct ts_snapshot *snapshot)
 
 	if (stream) {
 		ts_json_start(&json, into_stream, stream);
+		if (groups)
+			json.groups = groups;
 		ts_render_snapshot(&json, snapshot);
 		good = ts_json_end(&json);
 		good = !fclose(stream) && good;
@@ -129,7 +137,7 @@ static json_t *load(const struct source *source, struct attachment *a, const str
 		if (!source->bare)
 			symbols_resolve(&snapshot,
 					source->file && !source->sysroot ? "/" : source->sysroot);
-		document = to_document(&snapshot);
+		document = to_document(&snapshot, source->groups);
 	} else {
 		complain("process %d: its stats segment is %s", target->pid, why);
 	}
@@ -147,7 +155,7 @@ static json_t *load_process(const struct source *source)
 		complain("%s", a.why);
 		return NULL;
 	}
-	proc_describe(source->pid, &target);
+	proc_describe(source->pid, source->brief, &target);
 	return load(source, &a, &target);
 }
 
@@ -192,18 +200,51 @@ static json_t *load_file(const struct source *source)
 	return load(source, &a, &target);
 }
 
-json_t *source_load(const struct source *source)
+json_t *source_load(struct source *source)
 {
 	json_error_t error;
+	json_t *document;
 
 	if (source->file)
 		return load_file(source);
 	if (source->use_stdin)
 		return checked(json_loadf(stdin, 0, &error), "stdin", &error);
-	return load_process(source);
+	document = load_process(source);
+	source->start_time_ns = get_u64(document, "start_time_ns");
+	return document;
 }
 
 json_t *source_document(struct source *source, int argc, char **argv)
 {
 	return source_arguments(source, argc, argv) ? source_load(source) : NULL;
+}
+
+/* Of the process that was read before, not of another one under its number. */
+static json_t *load_same(struct source *source)
+{
+	uint64_t start_time_ns = source->start_time_ns;
+	char path[32];
+	json_t *document;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)source->pid);
+	source->over = access(path, F_OK) != 0;
+	document = source->over ? NULL : source_load(source);
+	if (document && source->start_time_ns != start_time_ns) {
+		source->over = true;
+		json_decref(document);
+		document = NULL;
+	}
+	if (source->over)
+		fprintf(stderr, "process %d has ended\n", (int)source->pid);
+	return document;
+}
+
+json_t *source_next(struct source *source, uint64_t ms)
+{
+	if (!source->pid) {
+		complain("this takes a process: a file is one moment");
+		return NULL;
+	}
+	source->over = !pace_wait(ms);
+	return source->over ? NULL : load_same(source);
 }

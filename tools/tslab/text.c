@@ -96,3 +96,19 @@ void describe_site(const json_t *domain, char *buffer, size_t buffer_bytes)
 		snprintf(raw, sizeof(raw), "a place that the library could not tell");
 	clean(raw, buffer, buffer_bytes);
 }
+
+void describe_failure(const json_t *event, char *buffer, size_t buffer_bytes)
+{
+	json_int_t cls = json_integer_value(json_object_get(event, "class_index"));
+	char place[CLEAN_BYTES], label[64], of_class[64] = "an object above 32 KiB";
+	int error = (int)get_u64(event, "errno");
+
+	describe_site(event, place, sizeof(place));
+	if (cls >= 0)
+		snprintf(of_class, sizeof(of_class), "class %d", (int)cls);
+	snprintf(buffer, buffer_bytes,
+		 "cause %s, %llu bytes (%s), errno %d (%s), label \"%s\", at %s",
+		 get_text(event, "reason"), (unsigned long long)get_u64(event, "size"), of_class,
+		 error, strerror(error), clean(get_text(event, "label"), label, sizeof(label)),
+		 place);
+}

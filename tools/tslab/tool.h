@@ -15,18 +15,24 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "obs/snapshot.h"
+#include "obs/fields.h"
 #include "options.h"
 
 enum exit_code {
 	EXIT_FINE = 0,
-	EXIT_NONE = 1,     /* ps: no process; verify: the process did not rest */
-	EXIT_TROUBLE = 2,  /* bad usage, or the process cannot be read */
-	EXIT_FINDINGS = 4, /* leaks, doctor, verify: something was found */
+	EXIT_NONE = 1,       /* ps: no process; verify: the process did not rest */
+	EXIT_TROUBLE = 2,    /* bad usage, or the process cannot be read */
+	EXIT_REGRESSION = 3, /* diff --fail-on regression */
+	EXIT_FINDINGS = 4,   /* leaks, doctor, verify: something was found */
 };
 
-extern const struct command command_doctor, command_export, command_leaks, command_ps, command_set,
-	command_stats, command_top, command_verify;
+extern const struct command command_completion, command_diff, command_doctor, command_drain,
+	command_export, command_hist, command_leaks, command_ps, command_record, command_replay,
+	command_set, command_stats, command_stats_dump, command_top, command_trace, command_verify,
+	command_watch;
+
+/* All of them, ended by NULL. */
+extern const struct command *const commands[];
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -36,7 +42,9 @@ int finish_output(int code);
 int print_json(const json_t *value, int code);
 
 /* -- proc.c: what /proc says -- */
-bool proc_describe(pid_t pid, struct ts_target *target);
+/* `brief`: the resident set as the kernel has it at hand; exact, it looks at every page. */
+bool proc_describe(pid_t pid, bool brief, struct ts_target *target);
+bool proc_is_mine(pid_t pid);
 void proc_user(pid_t pid, char *name, size_t name_bytes);
 /* Next process of a listing made with opendir("/proc"); 0 at its end. */
 pid_t proc_next(void *dir);
@@ -72,7 +80,12 @@ struct source {
 	const char *file;    /* --file, --core */
 	bool use_stdin;      /* --stdin */
 	bool bare;           /* no source lines: the command shows none */
+	uint32_t groups;     /* of fields that the command looks at, as in struct ts_json; 0: all */
+	bool only;           /* without any: the one process that there is */
+	bool brief;          /* the resident set may be off by a little, if that is cheaper */
+	bool over;           /* no more to come: the process has ended, or this tool was asked to */
 	pid_t pid;
+	uint64_t start_time_ns; /* of the process that was read last */
 };
 /* The one that the options below are read into. */
 extern struct source the_source;
@@ -80,17 +93,37 @@ extern const struct option_row source_process_rows[], source_snapshot_rows[];
 /* Takes the PID, which is the last operand. False = complained. */
 bool source_arguments(struct source *source, int argc, char **argv);
 /* The snapshot as JSON, NULL = complained. */
-json_t *source_load(const struct source *source);
-/* Both. */
+json_t *source_load(struct source *source);
+/* The figures `ms` later: of a process after waiting. NULL: complained, unless source->over. */
+json_t *source_next(struct source *source, uint64_t ms);
+/* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
 
 /* -- document.c: looking into it -- */
 uint64_t get_u64(const json_t *object, const char *name);
 double get_number(const json_t *object, const char *name);
 const char *get_text(const json_t *object, const char *name);
+/* What a path such as "sampling.alloc_samples" names, summed over the arrays on its way. */
+double sum_path(const json_t *value, const char *path);
+/* "a + 2 * b.c - d" of such paths. Figures stay below 2^53 where they are compared. */
+double evaluate(const json_t *object, const char *expression);
+/* The field of such a path, as fields.def has it; NULL if there is none, or it is text. */
+const struct ts_field *find_field(const char *path);
+/* The groups on the way to it, as in struct source. */
+uint32_t groups_of(const struct ts_field *field);
+bool is_counter(const struct ts_field *field);
+/* Seconds from one document to another of the same process. */
+double seconds_between(const json_t *before, const json_t *after);
 /* A time such as 90s or 5m; without a unit in seconds. */
 bool parse_ms(const char *text, uint64_t *ms);
 bool parse_count(const char *text, size_t *count);
+
+/* -- pace.c: waiting in step -- */
+/*
+ * Until `ms` after it returned last, however long the work in between took. False: a signal asked this
+ * tool to end.
+ */
+bool pace_wait(uint64_t ms);
 
 /* -- rank.c: rows of the document by one of their fields -- */
 /* The first `most` rows, largest first; a new reference. */
@@ -98,7 +131,7 @@ json_t *rank_rows(const json_t *rows, const char *field, size_t most);
 bool rankable(const json_t *rows, const char *field);
 void list_rankable(FILE *to, const json_t *rows);
 /* `by`: a field to show besides the usual ones; may be NULL. */
-void print_epoch_rows(const json_t *rows, const char *by);
+void print_epoch_rows(FILE *to, const json_t *rows, const char *by);
 
 /* -- leak.c: scopes that were entered and not left -- */
 /*
@@ -115,6 +148,14 @@ enum { DOCTOR_THRESHOLD_S = 60 };
 /* An array of findings; `threshold_s` as --threshold of the doctor. A new reference. */
 json_t *find_trouble(const json_t *document, uint64_t threshold_s);
 void print_trouble(FILE *to, const json_t *findings);
+/*
+ * Gives the document "diagnostics": leaks, slow_path and reclamation by class, findings; what the commands
+ * show otherwise. print_summary shows the findings then.
+ */
+void add_diagnostics(json_t *document);
+
+/* -- summary.c -- */
+void print_summary(FILE *to, const json_t *document, bool all_epochs);
 
 /* -- text.c: for people -- */
 enum { HUMAN_BYTES = 32, CLEAN_BYTES = 2048 };
@@ -124,6 +165,8 @@ const char *human_bytes(uint64_t bytes, char *buffer);
 const char *human_seconds(uint64_t seconds, char *buffer);
 /* "once", "twice", "3 times", "zero times" */
 const char *times(uint64_t count, char *buffer);
+/* An entry of alloc_failures.recent. */
+void describe_failure(const json_t *event, char *buffer, size_t buffer_bytes);
 /* "file:line (function)", or module+offset and why. */
 void describe_site(const json_t *domain, char *buffer, size_t buffer_bytes);
 
