@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "contention.h"
 #include "lock.h"
 #include "os.h"
 #include "process.h"
@@ -47,6 +48,7 @@ void ts_process_clear(void)
 	ts_words_clear(ts_process(), sizeof(*ts_process()));
 	for (unsigned cls = 0; cls < TS_CLASS_ROWS; cls++)
 		ts_words_clear(ts_class_row(cls), sizeof(*ts_class_row(cls)));
+	ts_contention_clear();
 }
 
 static void *private_source(unsigned slots)
@@ -150,4 +152,5 @@ void ts_process_start(void)
 	/* ORD-20 release: pairs with ts_process(). */
 	ts_a64_store_rel(&process_words, (uint64_t)&block->w);
 	start_classes();
+	ts_contention_start(0);
 }

@@ -33,6 +33,7 @@ enum ts_block_kind {
 	TS_BLOCK_FAILURES = 12,   /* struct ts_block_failures */
 	TS_BLOCK_CLOSES = 13,     /* struct ts_block_closes */
 	TS_BLOCK_HISTOGRAMS = 14, /* struct ts_block_histograms */
+	TS_BLOCK_LABEL = 15,      /* struct ts_block_label */
 };
 
 struct ts_block_head {
@@ -48,6 +49,7 @@ struct ts_block_head {
 #define TS_SAME_THREAD_THREAD ~,
 #define TS_SAME_CLASS_CLASS ~,
 #define TS_SAME_THREAD_CLASS_THREAD_CLASS ~,
+#define TS_SAME_LABEL_CLASS_LABEL_CLASS ~,
 #define TS_SAME_FAILURE_FAILURE ~,
 #define TS_SAME_CLOSE_CLOSE ~,
 #define TS_OF_SCOPE(wanted, scope, text) TS_SECOND(TS_SAME_##wanted##_##scope text, , )
@@ -83,6 +85,12 @@ struct ts_class_row {
 /* Of one size class in one thread. */
 struct ts_thread_class_words {
 #define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(THREAD_CLASS, scope, ts_a64 name;)
+#include "words.def"
+};
+
+/* Of one size class in the epochs of one label. */
+struct ts_label_class_words {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(LABEL_CLASS, scope, ts_a64 name;)
 #include "words.def"
 };
 
@@ -176,6 +184,12 @@ struct ts_block_labels {
 	char text[TS_LABEL_IDS][32];
 };
 
+struct ts_block_label {
+	struct ts_block_head head;
+	uint64_t label_id;
+	struct ts_label_class_words cls[TS_CLASS_ROWS];
+};
+
 /* Rings of events; ring.h says how entries are written. */
 #define TS_FAILURES_KEPT 256
 #define TS_FAILURES_PER_BLOCK 11
@@ -225,6 +239,7 @@ _Static_assert(sizeof(struct ts_block_closes) <= TS_BLOCK_BYTES, "closes block")
 _Static_assert(sizeof(struct ts_block_classes) <= TS_BLOCK_BYTES, "classes block");
 _Static_assert(sizeof(struct ts_block_sites) <= TS_BLOCK_BYTES, "sites block");
 _Static_assert(sizeof(struct ts_block_module) <= TS_BLOCK_BYTES, "module block");
+_Static_assert(sizeof(struct ts_block_label) <= TS_BLOCK_BYTES, "label block");
 _Static_assert(sizeof(struct ts_block_labels) <= TS_BLOCK_BYTES, "labels block");
 _Static_assert(sizeof(struct ts_block_heaps) <= TS_BLOCK_BYTES, "heaps block");
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "contention.h"
 #include "failure.h"
 #include "lock.h"
 #include "os.h"
@@ -211,10 +212,13 @@ static uint32_t take_cached(struct ts_thread *thread, uint32_t chunks)
 
 static void lock_pool(unsigned cls)
 {
-	if (ts_lock(&ts_lock_pool))
+	if (ts_lock(&ts_lock_pool)) {
 		ts_count_class(cls, lock_contended, 1);
-	else
+		ts_contention_count(cls, lock_contended, 1);
+	} else {
 		ts_count_class(cls, lock_fast, 1);
+		ts_contention_count(cls, lock_fast, 1);
+	}
 }
 
 uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks, unsigned cls)

@@ -5,6 +5,7 @@
 
 #include <tslab/tslab.h>
 
+#include "contention.h"
 #include "lock.h"
 #include "process.h"
 
@@ -95,6 +96,7 @@ uint32_t ts_label_id(const char clean[32])
 		if (count < TS_LABEL_IDS) {
 			id = (uint32_t)count;
 			memcpy(registry->text[id], clean, 32);
+			ts_contention_start(id);
 			/* ORD-20 release: pairs with find(); the text is complete before the id exists. */
 			ts_a64_store_rel(&registry->count, count + 1);
 		} else {

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "closing.h"
+#include "contention.h"
 #include "epoch.h"
 #include "heap.h"
 #include "large.h"
@@ -289,6 +290,7 @@ unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, ui
 	if (retries) {
 		ts_count(pushes_retried, retries);
 		ts_count_class(cls, pushes_retried, retries);
+		ts_contention_count(cls, pushes_retried, retries);
 	}
 	return (unsigned)__builtin_popcountll(mask);
 }

@@ -234,7 +234,9 @@ static uint64_t ts_field_scope_age_ns(const struct ts_snapshot *s, const struct 
 #define L (subject->close)
 #define F (subject->failure)
 #define B (subject->bucket)
+#define G (subject->contention)
 #define K(word) (C->counts->word)
+#define N(word) (G->cls[C->index].word)
 #define A(word) (S->class_total.word)
 #define P(word) ts_a64_load_rlx(&S->process.w.word)
 #define T(word) (S->thread_sum.word)
@@ -267,6 +269,7 @@ const struct ts_group ts_groups[TS_GROUP_COUNT] = {
 	[TS_GROUP_SAFETY] = { "safety", TS_GROUP_SNAPSHOT, false },
 	[TS_GROUP_INVALID_FREE] = { "invalid_free", TS_GROUP_SAFETY, false },
 	[TS_GROUP_CLASS] = { "classes", TS_GROUP_SNAPSHOT, true },
+	[TS_GROUP_CONTENTION] = { "contention_by_label", TS_GROUP_CLASS, true },
 	[TS_GROUP_EPOCH] = { "epochs", TS_GROUP_SNAPSHOT, true },
 	[TS_GROUP_DOMAIN] = { "domains", TS_GROUP_EPOCH, true },
 	[TS_GROUP_THREAD] = { "threads", TS_GROUP_SNAPSHOT, true },

@@ -19,6 +19,7 @@ enum ts_field_group {
 	TS_GROUP_SAFETY,
 	TS_GROUP_INVALID_FREE,
 	TS_GROUP_CLASS,
+	TS_GROUP_CONTENTION,
 	TS_GROUP_EPOCH,
 	TS_GROUP_DOMAIN,
 	TS_GROUP_THREAD,
@@ -68,6 +69,7 @@ struct ts_subject {
 	const struct ts_thread_view *thread;
 	const struct ts_close_view *close;
 	const struct ts_failure_view *failure;
+	const struct ts_contention_view *contention;
 	unsigned bucket;
 };
 

@@ -84,6 +84,7 @@ enum ts_field_scope {
 	TS_SCOPE_THREAD_CLASS = 6,
 	TS_SCOPE_FAILURE = 7,
 	TS_SCOPE_CLOSE = 8,
+	TS_SCOPE_LABEL_CLASS = 9,
 };
 
 enum ts_field_kind {

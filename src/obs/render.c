@@ -197,6 +197,8 @@ static size_t count_rows(enum ts_field_group group, const struct ts_subject *sub
 	switch (group) {
 	case TS_GROUP_CLASS:
 		return TS_CLASS_COUNT;
+	case TS_GROUP_CONTENTION:
+		return subject->snapshot->contention_count;
 	case TS_GROUP_EPOCH:
 		return subject->snapshot->epoch_count;
 	case TS_GROUP_DOMAIN:
@@ -225,6 +227,9 @@ static bool take_row(enum ts_field_group group, size_t i, struct ts_subject *sub
 	case TS_GROUP_CLASS:
 		subject->cls = &s->classes[i];
 		return true;
+	case TS_GROUP_CONTENTION:
+		subject->contention = &s->contention[i];
+		return ts_contention_met(subject->contention, subject->cls->index);
 	case TS_GROUP_EPOCH:
 		subject->epoch = &s->epochs[i];
 		return true;

@@ -227,6 +227,7 @@ static const struct ts_field_entry directory[] = {
 #define TS_WORDS_OF_THREAD struct ts_thread_words
 #define TS_WORDS_OF_CLASS struct ts_class_row
 #define TS_WORDS_OF_THREAD_CLASS struct ts_thread_class_words
+#define TS_WORDS_OF_LABEL_CLASS struct ts_label_class_words
 #define TS_WORDS_OF_FAILURE struct ts_failure_words
 #define TS_WORDS_OF_CLOSE struct ts_close_words
 #define TS_WORD(scope_, name_, kind_, unit_, text_)                                                \
@@ -351,6 +352,9 @@ static void copy_for_child(char *to, const char *from, size_t bytes)
 			break;
 		case TS_BLOCK_CLASSES:
 			memcpy(to + at, head, offsetof(struct ts_block_classes, row));
+			break;
+		case TS_BLOCK_LABEL:
+			memcpy(to + at, head, offsetof(struct ts_block_label, cls));
 			break;
 		default:
 			memcpy(to + at, head, length);

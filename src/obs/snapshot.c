@@ -181,6 +181,25 @@ static bool take_thread(struct ts_snapshot *s, const struct ts_block_thread *blo
 	return true;
 }
 
+static bool take_label(struct ts_snapshot *s, const struct ts_block_label *block)
+{
+	struct ts_contention_view *view;
+
+	if (block->label_id >= TS_LABEL_IDS)
+		return true;
+	view = APPEND(s->contention, s->contention_count);
+	if (!view)
+		return false;
+	view->label_id = block->label_id;
+	for (unsigned i = 0; i < TS_CLASS_ROWS; i++) {
+#define TAKE(name) view->cls[i].name = W(&block->cls[i], name);
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(LABEL_CLASS, scope, TAKE(name))
+#include "core/words.def"
+#undef TAKE
+	}
+	return true;
+}
+
 /* An entry is whole while its first and last word are the same number. */
 static bool take_failures(struct ts_snapshot *s, const struct ts_block_failures *block)
 {
@@ -254,6 +273,8 @@ static bool take_tables(struct ts_snapshot *s, const union ts_block_copy *copy)
 	case TS_BLOCK_CLASSES:
 		ts_blockread_add_classes(s->class_counts, &copy->classes);
 		return true;
+	case TS_BLOCK_LABEL:
+		return take_label(s, &copy->label);
 	case TS_BLOCK_FAILURES:
 		return take_failures(s, &copy->failures);
 	case TS_BLOCK_CLOSES:
@@ -600,6 +621,7 @@ void ts_snapshot_free(struct ts_snapshot *s)
 	free(s->modules);
 	free(s->threads);
 	free(s->lane_views);
+	free(s->contention);
 	free(s->failures);
 	free(s->closes);
 	memset(s, 0, sizeof(*s));
@@ -670,4 +692,15 @@ uint64_t ts_epoch_reclaimable_units(const struct ts_snapshot *s, const struct ts
 	if (!ts_lane_sum_live_objects(&epoch->lanes))
 		return units;
 	return ts_minus(units, epoch->lanes.units_live);
+}
+
+bool ts_contention_met(const struct ts_contention_view *contention, uint64_t cls)
+{
+	uint64_t sum = 0;
+
+#define ADD(name) sum += contention->cls[cls].name;
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(LABEL_CLASS, scope, ADD(name))
+#include "core/words.def"
+#undef ADD
+	return sum != 0;
 }

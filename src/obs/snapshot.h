@@ -81,6 +81,15 @@ struct ts_class_view {
 	const struct ts_class_counts *counts;
 };
 
+/* What threads in epochs of one label met, by class; of objects above 32 KiB last. */
+struct ts_contention_view {
+	uint64_t label_id;
+	struct {
+#define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(LABEL_CLASS, scope, uint64_t name;)
+#include "core/words.def"
+	} cls[TS_CLASS_ROWS];
+};
+
 /* An allocation that failed. */
 struct ts_failure_view {
 	uint64_t number;
@@ -176,6 +185,8 @@ struct ts_snapshot {
 	size_t thread_count;
 	struct ts_lane_view *lane_views; /* bound ones, by epoch */
 	size_t lane_view_count;
+	struct ts_contention_view *contention; /* by label; none unless the library was built for it */
+	size_t contention_count;
 	struct ts_failure_view *failures; /* the newest first */
 	size_t failure_count;
 	uint64_t times[TS_HISTOGRAMS][TS_HISTOGRAM_BUCKETS]; /* histogram.h has the bounds */
@@ -207,6 +218,8 @@ uint64_t ts_epoch_refcount(const struct ts_epoch_view *epoch);
 /* Slabs of an epoch that its live objects can fill, at most. */
 uint64_t ts_epoch_slabs(const struct ts_snapshot *snapshot, const struct ts_epoch_view *epoch);
 uint64_t ts_epoch_full_slabs(const struct ts_snapshot *snapshot, const struct ts_epoch_view *epoch);
+/* Whether threads of a label met anything in a class. */
+bool ts_contention_met(const struct ts_contention_view *contention, uint64_t cls);
 /* 8 KiB units of an epoch that hold no object. */
 uint64_t ts_epoch_reclaimable_units(const struct ts_snapshot *snapshot,
 				    const struct ts_epoch_view *epoch);

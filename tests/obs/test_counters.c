@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "core/closing.h"
 #include "core/lock.h"
 #include "core/sys_sim.h"
@@ -260,9 +261,9 @@ static void *allocate_a_chunk(void *heap)
 {
 	tslab_epoch_t epoch;
 
-	if (tslab_epoch_open(heap, "contends", &epoch) || !tslab_alloc(epoch, 448))
+	if (tslab_scope_begin(heap, "contends", &epoch) || !tslab_malloc(448))
 		return heap;
-	return tslab_epoch_discard(epoch) ? heap : NULL;
+	return tslab_scope_discard(epoch) ? heap : NULL;
 }
 
 /* A lock that is held is tried, found taken, and waited for: once each. */
@@ -357,6 +358,36 @@ static void retried_pushes(void **state)
 	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
 	assert_true(counters().pushes_retried > all);
 	assert_int_equal(counts_of(c).pushes_retried - before, counters().pushes_retried - all);
+}
+
+/* What the two tests above made, by label: exactly the figures of the classes, or nothing at all. */
+static void contention_by_label(void **state)
+{
+	const struct ts_snapshot *s = look();
+	uint64_t contended = 0;
+
+	(void)state;
+	if (!TSLAB_LABEL_CONTENTION) {
+		assert_int_equal(s->contention_count, 0);
+		return;
+	}
+	assert_int_equal(s->contention_count, s->label_count);
+	for (unsigned c = 0; c < TS_CLASS_ROWS; c++) {
+		struct ts_class_counts sum = { .lock_fast = 0 };
+
+		for (size_t i = 0; i < s->contention_count; i++) {
+			sum.lock_fast += s->contention[i].cls[c].lock_fast;
+			sum.lock_contended += s->contention[i].cls[c].lock_contended;
+			sum.pushes_retried += s->contention[i].cls[c].pushes_retried;
+		}
+		assert_int_equal(sum.lock_fast, s->class_counts[c].lock_fast);
+		assert_int_equal(sum.lock_contended, s->class_counts[c].lock_contended);
+		assert_int_equal(sum.pushes_retried, s->class_counts[c].pushes_retried);
+	}
+	for (size_t i = 0; i < s->contention_count; i++)
+		if (!strcmp(s->labels[s->contention[i].label_id], "contends"))
+			contended += s->contention[i].cls[class_of(448)].lock_contended;
+	assert_int_equal(contended, 1);
 }
 
 /* -- failures ---------------------------------------------------------------------------------------- */
@@ -669,6 +700,7 @@ int main(void)
 		cmocka_unit_test(madvise_failures_by_class),
 		cmocka_unit_test(lock_probe),
 		cmocka_unit_test(retried_pushes),
+		cmocka_unit_test(contention_by_label),
 		cmocka_unit_test(failures_by_reason),
 		cmocka_unit_test(the_last_256_failures_are_kept),
 		cmocka_unit_test(the_last_64_closes_are_kept),

@@ -144,8 +144,9 @@ enum { FIELD_COUNT = sizeof(field_names) / sizeof(field_names[0]) };
 /* The directory names every word, where a reader that knows nothing finds it. */
 static void test_directory(void **state)
 {
-	static const char *const scopes[] = { "?",     "PROCESS",      "LANE",    "EPOCH", "THREAD",
-					      "CLASS", "THREAD_CLASS", "FAILURE", "CLOSE" };
+	static const char *const scopes[] = { "?",      "PROCESS",    "LANE",         "EPOCH",
+					      "THREAD", "CLASS",      "THREAD_CLASS", "FAILURE",
+					      "CLOSE",  "LABEL_CLASS" };
 	static const size_t bytes[] = { 0,
 					sizeof(struct ts_process_words),
 					sizeof(struct ts_lane_words),
@@ -154,7 +155,8 @@ static void test_directory(void **state)
 					sizeof(struct ts_class_row),
 					sizeof(struct ts_thread_class_words),
 					sizeof(struct ts_failure_words),
-					sizeof(struct ts_close_words) };
+					sizeof(struct ts_close_words),
+					sizeof(struct ts_label_class_words) };
 	struct ts_block_fields block = { .head = { .kind = 0 } };
 	int fd = segment_fd();
 
@@ -167,7 +169,7 @@ static void test_directory(void **state)
 		if (i % TS_FIELDS_PER_BLOCK == 0)
 			assert_int_equal(pread(fd, &block, sizeof(block), at), sizeof(block));
 		assert_int_equal(block.head.kind, TS_BLOCK_FIELDS);
-		assert_in_range(entry->scope, 1, 8);
+		assert_in_range(entry->scope, 1, TS_SCOPE_LABEL_CLASS);
 		snprintf(name, sizeof(name), "%s.%s", scopes[entry->scope], entry->name);
 		assert_string_equal(name, field_names[i]);
 		assert_true(entry->offset + entry->bytes <= bytes[entry->scope]);

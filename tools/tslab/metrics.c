@@ -444,6 +444,13 @@ static bool is_in_use(const json_t *row)
 	       get_u64(row, "slow_path_epoch_closed");
 }
 
+static void begin_class_sample(struct writer *w, const struct view *view, const json_t *row)
+{
+	begin_sample(w, "", view);
+	put_number_label(w, "class", get_u64(row, "class_index"));
+	put_number_label(w, "object_size", get_u64(row, "object_size"));
+}
+
 static void write_class(struct writer *w, const struct view *view)
 {
 	const struct ts_field *field = w->family->members[0].field;
@@ -455,11 +462,26 @@ static void write_class(struct writer *w, const struct view *view)
 
 		if (!json_is_number(value) || !is_in_use(row))
 			continue;
-		begin_sample(w, "", view);
-		put_number_label(w, "class", get_u64(row, "class_index"));
-		put_number_label(w, "object_size", get_u64(row, "object_size"));
+		begin_class_sample(w, view, row);
 		end_labels(w);
 		put_value(w, field, value);
+	}
+}
+
+/* What threads met, by class and label; none unless the process counts it. */
+static void write_contention(struct writer *w, const struct view *view)
+{
+	const struct ts_field *field = w->family->members[0].field;
+	const json_t *row, *label;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(view->document, "classes"), i, row) {
+		json_array_foreach(json_object_get(row, "contention_by_label"), k, label) {
+			begin_class_sample(w, view, row);
+			put_label(w, "label", get_text(label, "label"));
+			end_labels(w);
+			put_value(w, field, json_object_get(label, field->name));
+		}
 	}
 }
 
@@ -600,6 +622,8 @@ static void write_family(struct writer *w)
 			write_histogram(w, view);
 		else if (group == TS_GROUP_CLASS)
 			write_class(w, view);
+		else if (group == TS_GROUP_CONTENTION)
+			write_contention(w, view);
 		else if (group == TS_GROUP_EPOCH)
 			write_epoch(w, view);
 		else
