@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,15 @@ size_t ts_os_page_bytes(void)
 		ts_a64_store_rlx(&page_bytes_once, page_bytes);
 	}
 	return page_bytes;
+}
+
+uint64_t ts_os_address_space_bytes(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
 }
 
 void *ts_os_reserve(size_t bytes, size_t align)

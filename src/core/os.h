@@ -15,6 +15,8 @@
 #define TS_OS_PAGE_MAX_BYTES 65536u
 /* Page size of the running kernel, read once. */
 size_t ts_os_page_bytes(void);
+/* RLIMIT_AS; UINT64_MAX if there is none. */
+uint64_t ts_os_address_space_bytes(void);
 
 /* Address space aligned to `align` (a power of two). NULL if refused. */
 void *ts_os_reserve(size_t bytes, size_t align);

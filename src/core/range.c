@@ -9,13 +9,13 @@
 #include "process.h"
 #include "sys.h"
 
-#define RANGE_MIN_BYTES ((uint64_t)64 << 20)
+#define RANGE_MIN_BYTES ((uint64_t)TS_SEGMENT_BYTES)
 #define RANGE_DEFAULT_BYTES ((uint64_t)64 << 30)
 #define RANGE_MAX_BYTES ((uint64_t)1 << 40)
 /* Segments whose metadata is committed at once. */
 #define METADATA_STEP_SEGMENTS 16
 /* A table that cannot have as many has none, and tries again. */
-#define TABLE_MIN_RECORDS 1024
+#define TABLE_MIN_RECORDS 64
 
 struct ts_range ts_range;
 
@@ -55,6 +55,10 @@ static uint64_t wanted_bytes(void)
 		for (bytes = RANGE_MIN_BYTES; bytes < value && bytes < RANGE_MAX_BYTES;)
 			bytes <<= 1;
 	}
+	/* The rest is for tables, and for the program. */
+	while (bytes > RANGE_MIN_BYTES &&
+	       2 * (bytes + 2 * TS_SEGMENT_BYTES) > ts_os_address_space_bytes())
+		bytes >>= 1;
 	return bytes;
 }
 
@@ -118,9 +122,12 @@ int ts_range_start(void)
 /* Any index below `granules` may be read, so the limit moves only after the metadata is there. */
 static int commit_metadata(uint64_t segments)
 {
+	uint64_t all = ts_range.chunk_count / TS_SEGMENT_CHUNKS;
 	uint64_t end = (segments + METADATA_STEP_SEGMENTS - 1) / METADATA_STEP_SEGMENTS *
 		       METADATA_STEP_SEGMENTS;
 
+	if (end > all)
+		end = all;
 	for (unsigned i = 0; i < ARRAYS; i++) {
 		uint64_t bytes = end * arrays[i].segment_bytes;
 
@@ -150,9 +157,13 @@ int ts_range_commit(uint64_t end_chunk)
 	return 0;
 }
 
-/* Under a limit of address space the table is made for fewer records. */
+/* Where the range had to be small, or under a limit of address space, for fewer records. */
 static bool reserve_table(struct ts_table *table)
 {
+	uint64_t range_bytes = (uint64_t)ts_range.chunk_count << TS_CHUNK_SHIFT;
+
+	while (table->max > TABLE_MIN_RECORDS && (uint64_t)table->max * table->bytes > range_bytes / 8)
+		table->max /= 2;
 	for (; table->max >= TABLE_MIN_RECORDS; table->max /= 2) {
 		table->records =
 			ts_os_reserve((size_t)table->max * table->bytes, TS_OS_PAGE_MAX_BYTES);

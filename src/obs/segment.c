@@ -480,10 +480,12 @@ void ts_blocks_choose_source(void)
 
 	if (!TSLAB_STATS || (wanted && !strcmp(wanted, "0")))
 		return;
+	/* Nothing is shared that a child of fork could not be taken away from. */
+	if (pthread_atfork(NULL, NULL, leave_parent))
+		return;
 	wanted = getenv("TSLAB_CONTROL");
 	if (!wanted || strcmp(wanted, "0") != 0)
 		share_control();
-	pthread_atfork(NULL, NULL, leave_parent);
 	ts_statsdir_start();
 	ts_fork_register(publish_again);
 	ts_blocks_set_source(segment_blocks);

@@ -1,83 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The OS says no: the n-th call of each kind fails, for every n that a workload reaches, once or from
- * then on. Every call of the library gives a documented error, what lives is not harmed, and as soon as
- * the OS says yes again all works and all figures balance. Links the simulated OS layer.
+ * Memory is refused at moments that only a simulated OS layer can choose. That every call which may fail
+ * does so once is tests/robust/faults.
  */
 #include "support.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "core/sys_sim.h"
-
-enum { OBJECTS = 300, LARGE = 6 };
-
-static struct {
-	void *p;
-	size_t bytes;
-} objects[OBJECTS + LARGE];
-static unsigned failed;
-
-static bool documented(int error)
-{
-	failed += error != 0;
-	return error == 0 || error == -ENOMEM || error == -EAGAIN;
-}
-
-static void *checked(void *p)
-{
-	if (!p) {
-		failed++;
-		REQUIRE(errno == ENOMEM);
-	}
-	return p;
-}
-
-static size_t bytes_of(unsigned i)
-{
-	return i >= OBJECTS ? 40000 + (i - OBJECTS) * 30001 : 16 + i * 131 % 6000;
-}
-
-static void allocate(tslab_epoch_t epoch)
-{
-	for (unsigned i = 0; i < OBJECTS + LARGE; i++) {
-		errno = 0;
-		objects[i].bytes = bytes_of(i);
-		objects[i].p = checked(tslab_alloc(epoch, objects[i].bytes));
-		if (objects[i].p)
-			fill(objects[i].p, objects[i].bytes, i);
-	}
-	for (unsigned i = 0; i < OBJECTS + LARGE; i += 7) {
-		if (!objects[i].p)
-			continue;
-		size_t less = objects[i].bytes;
-		REQUIRE(holds(objects[i].p, less, i));
-		errno = 0;
-		void *p = checked(tslab_realloc(objects[i].p, less * 2));
-		/* The pattern depends on the address, so a moved object gets a new one. */
-		if (p) {
-			objects[i].p = p;
-			objects[i].bytes = less * 2;
-			fill(p, objects[i].bytes, i);
-		}
-	}
-}
-
-static unsigned check_and_free(void)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < OBJECTS + LARGE; i++) {
-		if (!objects[i].p)
-			continue;
-		REQUIRE(holds(objects[i].p, objects[i].bytes, i));
-		tslab_free(objects[i].p);
-		objects[i].p = NULL;
-		count++;
-	}
-	return count;
-}
 
 static uint64_t live_now(tslab_epoch_t epoch)
 {
@@ -87,142 +15,23 @@ static uint64_t live_now(tslab_epoch_t epoch)
 	return s.live_objects;
 }
 
-static unsigned still_there(void)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < OBJECTS + LARGE; i++)
-		count += objects[i].p != NULL;
-	return count;
-}
-
-/* One pass over everything that may need the OS. */
-static void workload(void)
-{
-	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
-	tslab_epoch_t epoch = 0;
-	tslab_handle_t handle = 0;
-
-	options.retain_bytes = 0;
-	errno = 0;
-	tslab_heap *heap = tslab_heap_create(&options);
-	if (!heap) {
-		failed++;
-		REQUIRE(errno == ENOMEM || errno == EAGAIN);
-		return;
-	}
-	for (unsigned round = 0; round < 2; round++) {
-		int error = tslab_epoch_open(heap, "faults", &epoch);
-
-		REQUIRE(documented(error));
-		if (error)
-			continue;
-		error = tslab_domain_enter(epoch);
-		REQUIRE(documented(error));
-		allocate(epoch);
-		unsigned handles = tslab_handle_alloc(epoch, 64, &handle) == 0;
-		REQUIRE(live_now(epoch) == still_there() + handles);
-		REQUIRE(error || tslab_domain_exit(epoch) == 0);
-		if (round == 0) {
-			check_and_free();
-			REQUIRE(!handles || tslab_handle_free(heap, handle) == 0);
-			REQUIRE(live_now(epoch) == 0);
-			REQUIRE(tslab_epoch_close(epoch) == 0);
-		} else {
-			for (unsigned i = 0; i < OBJECTS + LARGE; i++)
-				REQUIRE(!objects[i].p || holds(objects[i].p, objects[i].bytes, i));
-			REQUIRE(tslab_epoch_discard(epoch) == 0);
-			memset(objects, 0, sizeof(objects));
-		}
-		REQUIRE(tslab_epoch_close(epoch) == -ESTALE);
-	}
-	for (unsigned round = 0; round < 4; round++) {
-		int error = tslab_scope_begin(heap, "scope", &epoch);
-
-		REQUIRE(documented(error));
-		if (error)
-			continue;
-		allocate(epoch);
-		if (round % 2 == 0)
-			check_and_free();
-		REQUIRE((round % 2 ? tslab_scope_discard : tslab_scope_close)(epoch) == 0);
-		memset(objects, 0, sizeof(objects));
-	}
-	REQUIRE(tslab_heap_destroy(heap) == 0);
-}
-
-/* Exit status: 0 the plan hit and all was well, 3 the workload makes fewer calls than that. */
-static void one_plan(void *plan)
-{
-	REQUIRE(ts_sim_plan(plan) == 0);
-	workload();
-	if (!ts_sim_fired())
-		_exit(3);
-	/* The OS says yes again. */
-	REQUIRE(ts_sim_plan(NULL) == 0);
-	failed = 0;
-	workload();
-	workload();
-	REQUIRE(failed == 0);
-	struct tslab_process_stats s = counters();
-	REQUIRE(s.live_objects == 0);
-	REQUIRE(s.allocations == s.frees);
-	REQUIRE(s.large_bytes == 0);
-	REQUIRE(s.refused_double + s.refused_wild + s.refused_foreign + s.refused_stale_handle +
-			s.refused_wrong_handle + s.refused_exit ==
-		0);
-}
-
-static void every_nth(const char *kind, const char *error, bool onward)
-{
-	char plan[64];
-	unsigned n = 1;
-
-	for (;; n += 1 + n / 16) {
-		snprintf(plan, sizeof(plan), "%s:%u%s:%s", kind, n, onward ? "+" : "", error);
-		int status = in_child(one_plan, plan);
-
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
-			break;
-		if (!exited_well(status))
-			fail_msg("with %s", plan);
-	}
-	assert_true(n > 1);
-	print_message("# %s: up to call %u\n", kind, n - 1);
-}
-
-static void reserve_fails(void **state)
-{
-	(void)state;
-	every_nth("reserve", "ENOMEM", false);
-	every_nth("reserve", "ENOMEM", true);
-}
-
-static void commit_fails(void **state)
-{
-	(void)state;
-	every_nth("commit", "ENOMEM", false);
-	every_nth("commit", "ENOMEM", true);
-	every_nth("commit", "EAGAIN", true);
-}
-
-static void purge_fails(void **state)
-{
-	(void)state;
-	every_nth("purge", "EINVAL", false);
-	every_nth("purge", "EINVAL", true);
-	every_nth("purge", "EAGAIN", true);
-}
-
 static void purge_is_counted_once(void *unused)
 {
+	tslab_epoch_t epoch = TSLAB_EPOCH_NONE;
+
 	(void)unused;
-	REQUIRE(ts_sim_plan("purge:3:EINVAL") == 0);
-	workload();
+	REQUIRE(ts_sim_plan("purge:2:EINVAL") == 0);
+	tslab_heap *heap = new_heap("purged", 0, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		REQUIRE(tslab_epoch_open(heap, "purged", &epoch) == 0);
+		REQUIRE(tslab_alloc(epoch, 300000));
+		REQUIRE(tslab_epoch_discard(epoch) == 0);
+	}
 	struct tslab_process_stats s = counters();
 	REQUIRE(ts_sim_fired() == 1);
 	REQUIRE(s.purge_failures == 1);
 	REQUIRE(s.purge_last_errno == EINVAL);
+	REQUIRE(s.purge_calls >= 3);
 	REQUIRE(s.purge_calls == ts_sim_calls(TS_SIM_PURGE));
 }
 
@@ -402,9 +211,6 @@ int main(void)
 		cmocka_unit_test(no_address_space),
 		cmocka_unit_test(failures_are_counted),
 		cmocka_unit_test(calloc_after_failed_purges),
-		cmocka_unit_test(reserve_fails),
-		cmocka_unit_test(commit_fails),
-		cmocka_unit_test(purge_fails),
 		cmocka_unit_test(no_memory_for_stacks),
 	};
 
