@@ -169,11 +169,11 @@ static void no_mappings_left(void *warm)
 		REQUIRE(kept[i]);
 		fill(kept[i], 1000, i);
 	}
+	size_t before = anon_rss_bytes();
 	for (unsigned i = 0; i < 20000; i++) {
 		REQUIRE(holds(kept[i], 1000, i));
 		tslab_free(kept[i]);
 	}
-	size_t before = anon_rss_bytes();
 	REQUIRE(tslab_epoch_close(epoch) == 0);
 	REQUIRE(anon_rss_bytes() + (16u << 20) < before);
 	REQUIRE(counters().purge_failures == failures);
