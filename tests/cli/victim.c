@@ -10,6 +10,8 @@
  *   misuse           a double free and an exit without an enter
  *   failures         one failed allocation of each kind that a program can provoke
  *   rate N           a thread that allocates N times 192 bytes and once 64 bytes a second
+ *   lifetimes N:M    two threads at work in N epochs, in any one second in M of them, with all sizes up to
+ *                    768 bytes at random
  *   fail-later       as failures, when told "fail"
  *   traffic          threads that allocate, free across threads, close and discard, then end
  *   busy             the same without an end
@@ -180,6 +182,59 @@ static void *allocate_in_step(void *number)
 	return NULL;
 }
 
+enum { LIFETIMES_MAX = 256, OBJECTS_EACH = 200 };
+static tslab_epoch_t lifetimes[LIFETIMES_MAX];
+
+static unsigned lifetime_count, lifetimes_at_work;
+
+static void live_once(void *objects[OBJECTS_EACH], tslab_epoch_t epoch, unsigned *seed)
+{
+	void **object = &objects[(unsigned)rand_r(seed) % OBJECTS_EACH];
+
+	if (*object)
+		tslab_free(*object);
+	*object = rand_r(seed) % 3 ? tslab_alloc(epoch, (size_t)rand_r(seed) % 768 + 1) : NULL;
+}
+
+/* For ever, a thousand times a second in each epoch that has its turn. */
+static void *live_on(void *objects)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	unsigned seed = (unsigned)pthread_self();
+	struct timespec now;
+
+	while (objects) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		for (unsigned i = 0; i < lifetimes_at_work; i++) {
+			unsigned turn =
+				((unsigned)now.tv_sec * lifetimes_at_work + i) % lifetime_count;
+
+			live_once((void **)objects + turn * OBJECTS_EACH, lifetimes[turn], &seed);
+		}
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static void start_lifetimes(const char *numbers)
+{
+	pthread_t thread;
+	char label[32];
+
+	require(sscanf(numbers, "%u:%u", &lifetime_count, &lifetimes_at_work) == 2 && lifetime_count &&
+			lifetime_count <= LIFETIMES_MAX && lifetimes_at_work <= lifetime_count,
+		numbers);
+	for (unsigned i = 0; i < lifetime_count; i++) {
+		snprintf(label, sizeof(label), "kind-%u", i % 12);
+		lifetimes[i] = open_epoch(label);
+		require(tslab_alloc(lifetimes[i], 100) != NULL, "alloc");
+	}
+	for (int i = 0; i < 2; i++)
+		require(!pthread_create(&thread, NULL, live_on,
+					calloc(LIFETIMES_MAX * OBJECTS_EACH, sizeof(void *))),
+			"thread");
+}
+
 /* A close that gives most of an epoch's memory to the thread's cache, and one object that stays. */
 static void drain_into_cache(void)
 {
@@ -238,6 +293,8 @@ static void obey(const char *word, const char *operand)
 		require(!pthread_create(&thread, NULL, allocate_in_step,
 					(void *)(uintptr_t)strtoul(operand, NULL, 10)),
 			"thread");
+	} else if (!strcmp(word, "lifetimes")) {
+		start_lifetimes(operand);
 	} else if (!strcmp(word, "fail-later")) {
 		fails_later = true;
 	} else if (!strcmp(word, "traffic")) {
@@ -288,7 +345,8 @@ int main(int argc, char **argv)
 			deadlock();
 		}
 		obey(argv[i], i + 1 < argc ? argv[i + 1] : "");
-		i += !strcmp(argv[i], "label") || !strcmp(argv[i], "rate");
+		i += !strcmp(argv[i], "label") || !strcmp(argv[i], "rate") ||
+		     !strcmp(argv[i], "lifetimes");
 	}
 	puts("ready");
 	fflush(stdout);

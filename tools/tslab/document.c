@@ -122,25 +122,40 @@ static bool parse_number(const char *text, unsigned long long *value, char **end
 	return text[0] >= '0' && text[0] <= '9' && !errno;
 }
 
-bool parse_ms(const char *text, uint64_t *ms)
+struct unit {
+	const char *suffix;
+	uint64_t times;
+};
+
+/* A whole number with one of these units; `units` ends with a NULL. */
+static bool parse_with_unit(const char *text, const struct unit *units, uint64_t *value)
 {
-	static const struct {
-		const char *suffix;
-		uint64_t ms;
-	} units[] = { { "", 1000 },   { "ms", 1 },      { "s", 1000 },
-		      { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
-	unsigned long long value;
+	unsigned long long number;
 	char *end;
 
-	if (!parse_number(text, &value, &end) || value > UINT64_MAX / 86400000)
+	if (!parse_number(text, &number, &end))
 		return false;
-	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (!strcmp(end, units[i].suffix)) {
-			*ms = value * units[i].ms;
-			return true;
-		}
-	}
-	return false;
+	while (units->suffix && strcmp(end, units->suffix) != 0)
+		units++;
+	return units->suffix && !__builtin_mul_overflow(number, units->times, value);
+}
+
+bool parse_ms(const char *text, uint64_t *ms)
+{
+	static const struct unit units[] = { { "", 1000 },   { "ms", 1 },      { "s", 1000 },
+					     { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
+					     { NULL, 0 } };
+
+	return parse_with_unit(text, units, ms);
+}
+
+bool parse_bytes(const char *text, uint64_t *bytes)
+{
+	static const struct unit units[] = {
+		{ "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 }
+	};
+
+	return parse_with_unit(text, units, bytes);
 }
 
 bool parse_count(const char *text, size_t *count)

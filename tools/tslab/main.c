@@ -7,9 +7,23 @@
 #include "tool.h"
 
 const struct command *const commands[] = {
-	&command_ps,     &command_stats,  &command_watch, &command_top,        &command_leaks,
-	&command_doctor, &command_drain,  &command_trace, &command_hist,       &command_diff,
-	&command_export, &command_verify, &command_set,   &command_completion, NULL,
+	&command_ps,
+	&command_stats,
+	&command_watch,
+	&command_top,
+	&command_leaks,
+	&command_doctor,
+	&command_drain,
+	&command_trace,
+	&command_hist,
+	&command_diff,
+	&command_record,
+	&command_replay,
+	&command_export,
+	&command_verify,
+	&command_set,
+	&command_completion,
+	NULL,
 };
 
 int complain(const char *format, ...)
@@ -52,7 +66,7 @@ static void print_help(FILE *to)
 	      to);
 }
 
-static const struct command *find_command(const char *name)
+const struct command *find_command(const char *name)
 {
 	for (unsigned i = 0; commands[i]; i++)
 		if (!strcmp(name, commands[i]->name))

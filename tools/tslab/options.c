@@ -74,6 +74,8 @@ static const char *wanted(const struct option_row *row)
 		return "no time such as 0, 90s or 5m";
 	case OPTION_MS:
 		return "no time such as 250ms, 1s or 5m";
+	case OPTION_BYTES:
+		return "no size such as 500K, 100M or 1G";
 	case OPTION_TEXTS:
 		return "one too many";
 	default:
@@ -108,6 +110,8 @@ static bool take_value(const struct option_row *row, const char *text)
 		return true;
 	case OPTION_MS:
 		return parse_ms(text, row->into) && *(uint64_t *)row->into > 0;
+	case OPTION_BYTES:
+		return parse_bytes(text, row->into);
 	case OPTION_CHOICE:
 		return take_choice(row, text);
 	}

@@ -20,6 +20,7 @@ enum option_kind {
 	OPTION_COUNT,   /* into a size_t, 1 to 1000000 */
 	OPTION_SECONDS, /* into a uint64_t: 90s, 5m, 1h, 1d */
 	OPTION_MS,      /* into a uint64_t, milliseconds: 250ms, 1s */
+	OPTION_BYTES,   /* into a uint64_t: 500K, 100M, 1G */
 	OPTION_CHOICE,  /* into an unsigned: which of the words in `value` */
 };
 

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "history.h"
 #include "obs/render.h"
+#include "recording.h"
 #include "tool.h"
 
 struct source the_source;
@@ -20,8 +22,10 @@ const struct option_row source_snapshot_rows[] = {
 	{ "stdin", OPTION_FLAG, &the_source.use_stdin, NULL,
 	  "read what `tslab stats --json` wrote instead" },
 	{ "file", OPTION_FILE, &the_source.file, "FILE",
-	  "the same from a file, or a core dump, or the file of a process that ran\n"
+	  "the same from a file, or a recording, a core dump, or the file of a process that ran\n"
 	  "with TSLAB_STATS_DIR" },
+	{ "at", OPTION_TEXT, &the_source.at, "TIME",
+	  "of a recording in FILE this moment, as for tslab replay" },
 	{ "core", OPTION_FILE, &the_source.file, "FILE", "the same" },
 	{ "sysroot", OPTION_FILE, &the_source.sysroot, "DIR",
 	  "where the process's files lie, if not in its own root directory\n"
@@ -122,15 +126,16 @@ static json_t *to_document(const struct ts_snapshot *snapshot, uint32_t groups)
 	return document;
 }
 
-/* The figures of an attachment, which ends here. */
-static json_t *load(const struct source *source, struct attachment *a, const struct ts_target *target)
+/* The figures in some chunks. */
+static json_t *load_chunks(const struct source *source, const struct ts_target *target,
+			   const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
 {
 	struct ts_snapshot snapshot;
 	json_t *document = NULL;
 	const char *why = "";
 
-	if (ts_snapshot_read(&snapshot, target, a->chunks, a->chunk_count, &why)) {
-		snapshot.consistent = snapshot.consistent && !a->gaps;
+	if (ts_snapshot_read(&snapshot, target, chunks, chunk_count, &why)) {
+		snapshot.consistent = snapshot.consistent && !gaps;
 		/* What no /proc tells: the last close that looked. */
 		if (!snapshot.target.rss_bytes && snapshot.close_count)
 			snapshot.target.rss_bytes = snapshot.closes[0].rss_after;
@@ -142,6 +147,14 @@ static json_t *load(const struct source *source, struct attachment *a, const str
 		complain("process %d: its stats segment is %s", target->pid, why);
 	}
 	ts_snapshot_free(&snapshot);
+	return document;
+}
+
+/* The figures of an attachment, which ends here. */
+static json_t *load(const struct source *source, struct attachment *a, const struct ts_target *target)
+{
+	json_t *document = load_chunks(source, target, a->chunks, a->chunk_count, a->gaps);
+
 	detach(a);
 	return document;
 }
@@ -157,6 +170,24 @@ static json_t *load_process(const struct source *source)
 	}
 	proc_describe(source->pid, source->brief, &target);
 	return load(source, &a, &target);
+}
+
+static json_t *load_moment(const struct source *source)
+{
+	struct history_view view;
+
+	if (!history_go(source->history, source->moment_ns, &view))
+		return NULL;
+	return load_chunks(source, &view.target, view.chunks, view.chunk_count, view.gaps);
+}
+
+/* The history stays open for the moments that follow. */
+static json_t *load_recording(struct source *source)
+{
+	source->history = history_open(source->file);
+	if (!source->history || !history_moment(source->history, source->at, &source->moment_ns))
+		return NULL;
+	return load_moment(source);
 }
 
 static json_t *checked(json_t *document, const char *name, const json_error_t *error)
@@ -175,24 +206,32 @@ static json_t *checked(json_t *document, const char *name, const json_error_t *e
 	return NULL;
 }
 
-/* What `stats --json` wrote, a core dump, or a segment's file. */
-static json_t *load_file(const struct source *source)
+/* What `stats --json` wrote, a recording, a core dump, or a segment's file. */
+static json_t *load_file(struct source *source)
 {
 	FILE *file = fopen(source->file, "re");
-	int first = file ? fgetc(file) : EOF;
+	char magic[8] = "";
+	size_t got = file ? fread(magic, 1, sizeof(magic), file) : 0;
+	bool recording = got == sizeof(magic) && !memcmp(magic, RECORDING_MAGIC, got);
 	struct ts_target target;
 	struct attachment a;
 	json_error_t error;
 	json_t *document;
 
-	if (first == '{') {
-		ungetc(first, file);
+	if (source->at && file && !recording) {
+		fclose(file);
+		return complain("--at: %s is no recording", source->file), NULL;
+	}
+	if (got && magic[0] == '{') {
+		rewind(file);
 		document = checked(json_loadf(file, 0, &error), source->file, &error);
 		fclose(file);
 		return document;
 	}
 	if (file)
 		fclose(file);
+	if (recording)
+		return load_recording(source);
 	if (!attach_file(source->file, &a, &target)) {
 		complain("%s", a.why);
 		return NULL;
@@ -219,32 +258,54 @@ json_t *source_document(struct source *source, int argc, char **argv)
 	return source_arguments(source, argc, argv) ? source_load(source) : NULL;
 }
 
-/* Of the process that was read before, not of another one under its number. */
+static bool has_ended(const struct source *source)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)source->pid);
+	return access(path, F_OK) != 0;
+}
+
+bool source_wait(struct source *source, uint64_t ms)
+{
+	source->over = !pace_wait(ms);
+	if (source->over || !has_ended(source))
+		return !source->over;
+	source->over = true;
+	fprintf(stderr, "process %d has ended\n", (int)source->pid);
+	return false;
+}
+
+/* Another process may have got the number. */
 static json_t *load_same(struct source *source)
 {
 	uint64_t start_time_ns = source->start_time_ns;
-	char path[32];
-	json_t *document;
+	json_t *document = source_load(source);
 
-	snprintf(path, sizeof(path), "/proc/%d", (int)source->pid);
-	source->over = access(path, F_OK) != 0;
-	document = source->over ? NULL : source_load(source);
-	if (document && source->start_time_ns != start_time_ns) {
-		source->over = true;
-		json_decref(document);
-		document = NULL;
-	}
-	if (source->over)
-		fprintf(stderr, "process %d has ended\n", (int)source->pid);
-	return document;
+	if (!document || source->start_time_ns == start_time_ns)
+		return document;
+	source->over = true;
+	fprintf(stderr, "process %d has ended; another one has its number\n", (int)source->pid);
+	json_decref(document);
+	return NULL;
+}
+
+static json_t *load_later(struct source *source, uint64_t ms)
+{
+	struct history_facts facts;
+
+	history_describe(source->history, &facts);
+	source->moment_ns += ms * 1000000u;
+	source->over = source->moment_ns > facts.to_ns;
+	return source->over ? NULL : load_moment(source);
 }
 
 json_t *source_next(struct source *source, uint64_t ms)
 {
-	if (!source->pid) {
-		complain("this takes a process: a file is one moment");
-		return NULL;
-	}
-	source->over = !pace_wait(ms);
-	return source->over ? NULL : load_same(source);
+	if (source->history)
+		return load_later(source, ms);
+	if (!source->pid)
+		return complain("this takes a process or a recording: a snapshot is one moment"),
+		       NULL;
+	return source_wait(source, ms) ? load_same(source) : NULL;
 }

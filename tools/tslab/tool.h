@@ -33,6 +33,8 @@ extern const struct command command_completion, command_diff, command_doctor, co
 
 /* All of them, ended by NULL. */
 extern const struct command *const commands[];
+/* NULL: there is none of that name. */
+const struct command *find_command(const char *name);
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -78,6 +80,7 @@ struct source {
 	const char *name;    /* --name */
 	const char *sysroot; /* --sysroot */
 	const char *file;    /* --file, --core */
+	const char *at;      /* --at */
 	bool use_stdin;      /* --stdin */
 	bool bare;           /* no source lines: the command shows none */
 	uint32_t groups;     /* of fields that the command looks at, as in struct ts_json; 0: all */
@@ -85,7 +88,9 @@ struct source {
 	bool brief;          /* the resident set may be off by a little, if that is cheaper */
 	bool over;           /* no more to come: the process has ended, or this tool was asked to */
 	pid_t pid;
-	uint64_t start_time_ns; /* of the process that was read last */
+	uint64_t start_time_ns;  /* of the process that was read last */
+	struct history *history; /* the recording in `file`, once it is read */
+	uint64_t moment_ns;      /* of it, that was read last */
 };
 /* The one that the options below are read into. */
 extern struct source the_source;
@@ -94,8 +99,10 @@ extern const struct option_row source_process_rows[], source_snapshot_rows[];
 bool source_arguments(struct source *source, int argc, char **argv);
 /* The snapshot as JSON, NULL = complained. */
 json_t *source_load(struct source *source);
-/* The figures `ms` later: of a process after waiting. NULL: complained, unless source->over. */
+/* The figures `ms` later: of a process after waiting, of a recording at once. NULL: complained, unless source->over. */
 json_t *source_next(struct source *source, uint64_t ms);
+/* Until `ms` later. False: the process has ended, or a signal came. */
+bool source_wait(struct source *source, uint64_t ms);
 /* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
 
@@ -116,6 +123,7 @@ bool is_counter(const struct ts_field *field);
 double seconds_between(const json_t *before, const json_t *after);
 /* A time such as 90s or 5m; without a unit in seconds. */
 bool parse_ms(const char *text, uint64_t *ms);
+bool parse_bytes(const char *text, uint64_t *bytes);
 bool parse_count(const char *text, size_t *count);
 
 /* -- pace.c: waiting in step -- */
