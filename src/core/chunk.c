@@ -2,10 +2,10 @@
 #include "chunk.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "contention.h"
+#include "environment.h"
 #include "failure.h"
 #include "lock.h"
 #include "os.h"
@@ -25,18 +25,6 @@ static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_ch
 #define KEEP_DEFAULT_BYTES ((uint64_t)64 << 20)
 #define KEEP_SHARE 8
 
-static uint64_t wanted_keep_bytes(void)
-{
-	const char *text = getenv("TSLAB_RETAIN");
-	uint64_t bytes;
-	char *end;
-
-	if (!text || !*text)
-		return KEEP_DEFAULT_BYTES;
-	bytes = strtoull(text, &end, 10);
-	return bytes << (*end == 'G' ? 30 : *end == 'M' ? 20 : *end == 'K' ? 10 : 0);
-}
-
 int ts_chunk_start(void)
 {
 	uint64_t bytes = (ts_range.chunk_count + 63) / 64 * sizeof(*free_map);
@@ -45,7 +33,7 @@ int ts_chunk_start(void)
 	if (!free_map || ts_os_commit(free_map, 2 * bytes))
 		return -ENOMEM;
 	dirty_map = free_map + bytes / sizeof(*free_map);
-	keep_bytes = wanted_keep_bytes();
+	keep_bytes = ts_environment_bytes("TSLAB_RETAIN", 0, UINT64_MAX, KEEP_DEFAULT_BYTES);
 	frontier = 1; /* index 0 means "none" */
 	first_free = 1;
 	return 0;

@@ -15,6 +15,7 @@
 #include "lock.h"
 #include "os.h"
 #include "process.h"
+#include "report.h"
 #include "thread.h"
 
 static struct tslab_heap heaps[TS_HEAPS_MAX];
@@ -82,6 +83,7 @@ static int start_process(void)
 	ts_sizeclass_start();
 	ts_histogram_start();
 	ts_control_start();
+	ts_report_start();
 	ts_os_clock_sync();
 	return 0;
 }

@@ -2,9 +2,9 @@
 #include "range.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
+#include "environment.h"
 #include "os.h"
 #include "process.h"
 #include "sys.h"
@@ -39,22 +39,15 @@ static uint64_t committed_segments;
 
 static uint64_t wanted_bytes(void)
 {
-	const char *text = getenv("TSLAB_RANGE");
-	uint64_t bytes = RANGE_DEFAULT_BYTES;
+	uint64_t wanted = ts_environment_bytes("TSLAB_RANGE", 1, RANGE_MAX_BYTES, 0);
+	uint64_t bytes = wanted ? RANGE_MIN_BYTES : RANGE_DEFAULT_BYTES;
 	long pages = sysconf(_SC_PHYS_PAGES);
 
 	/* Twice the physical memory, so that fragmentation of addresses never limits first. */
-	while (pages > 0 && bytes < 2 * (uint64_t)pages * ts_os_page_bytes() &&
-	       bytes < RANGE_MAX_BYTES)
+	if (!wanted)
+		wanted = pages > 0 ? 2 * (uint64_t)pages * ts_os_page_bytes() : 0;
+	while (bytes < wanted && bytes < RANGE_MAX_BYTES)
 		bytes <<= 1;
-	if (text && *text) {
-		char *end;
-		uint64_t value = strtoull(text, &end, 10);
-
-		value <<= *end == 'T' ? 40 : *end == 'G' ? 30 : *end == 'M' ? 20 : 0;
-		for (bytes = RANGE_MIN_BYTES; bytes < value && bytes < RANGE_MAX_BYTES;)
-			bytes <<= 1;
-	}
 	/* The rest is for tables, and for the program. */
 	while (bytes > RANGE_MIN_BYTES &&
 	       2 * (bytes + 2 * TS_SEGMENT_BYTES) > ts_os_address_space_bytes())

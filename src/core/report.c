@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "environment.h"
 #include "heap.h"
 #include "os.h"
 #include "site.h"
@@ -34,11 +35,23 @@ static bool may_print(struct pace *pace)
 	return false;
 }
 
+/* What TSLAB_ON_ERROR wants; it is read with the first heap, or the first refusal if that comes earlier. */
 static bool fatal(void)
 {
-	const char *policy = getenv("TSLAB_ON_ERROR");
+	static const char *const policies[] = { "report", "abort", NULL };
+	static ts_a32 policy; /* + 1; 0 = not read yet */
+	uint32_t known = ts_a32_load_rlx(&policy);
 
-	return policy && !strcmp(policy, "abort");
+	if (!known) {
+		known = 1 + ts_environment_word("TSLAB_ON_ERROR", policies, 0);
+		ts_a32_store_rlx(&policy, known);
+	}
+	return known == 2;
+}
+
+void ts_report_start(void)
+{
+	(void)fatal();
 }
 
 /*

@@ -17,6 +17,8 @@ struct ts_refusal {
 	uint64_t address;
 };
 
+/* Reads the environment's wish, once. */
+void ts_report_start(void);
 void ts_report(const struct ts_refusal *refusal);
 #define ts_refused(...) ts_report(&(struct ts_refusal){ __VA_ARGS__ })
 /* An allocation failed. With TSLAB_TRACE_FAILURES=1 one line, at most one in 100 ms of its own kind. */

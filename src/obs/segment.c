@@ -26,6 +26,7 @@
 
 #include "config.h"
 #include "core/control.h"
+#include "core/environment.h"
 #include "core/fork.h"
 #include "core/range.h"
 #include "core/sizeclass.h"
@@ -476,15 +477,12 @@ static void publish_again(void)
 /* Called by core before the first block is asked for, however early in the life of a process that is. */
 void ts_blocks_choose_source(void)
 {
-	const char *wanted = getenv("TSLAB_STATS");
-
-	if (!TSLAB_STATS || (wanted && !strcmp(wanted, "0")))
+	if (!TSLAB_STATS || !ts_environment_number("TSLAB_STATS", 1, 1))
 		return;
 	/* Nothing is shared that a child of fork could not be taken away from. */
 	if (pthread_atfork(NULL, NULL, leave_parent))
 		return;
-	wanted = getenv("TSLAB_CONTROL");
-	if (!wanted || strcmp(wanted, "0") != 0)
+	if (ts_environment_number("TSLAB_CONTROL", 1, 1))
 		share_control();
 	ts_statsdir_start();
 	ts_fork_register(publish_again);
