@@ -301,7 +301,7 @@ static bool take_parked(struct ts_lane *lane)
 {
 	uint64_t seen = ts_a64_load_rlx(&lane->w);
 
-	return !(seen & (TS_LW_HELD | TS_LW_CLOSING)) &&
+	return !(seen & TS_LW_HELD) &&
 	       ts_lw_take(&lane->w, seen & TS_LW_TAG, TS_LW_TRANSIENT) == TS_LW_TAKEN;
 }
 

@@ -242,6 +242,13 @@ bool ts_lane_refuse(struct ts_lane *lane, uint64_t t)
 	return false;
 }
 
+/* Settled lane: its bins know nothing any more, only how much of each chunk is live. */
+static void forget_live(struct ts_lane *lane, uint32_t chunk, unsigned count)
+{
+	ts_range.chunks[chunk].live -= count;
+	ts_slab_return_if_empty(lane, chunk);
+}
+
 bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 {
 	struct ts_node *node = &ts_range.nodes[t >> 6];
@@ -257,6 +264,10 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 		return true;
 	}
 	ts_count_free(lane, bin);
+	if (lane->settled) {
+		forget_live(lane, (uint32_t)(t / TS_CHUNK_GRANULES), 1);
+		return true;
+	}
 	ts_slab_list(lane, bin, ts_range_address(t));
 	/* The last chunk stays: the next allocation would want it back. */
 	if (lane->listed_bytes > lane->trim_at_bytes && lane->chunk_count > 1)
@@ -303,7 +314,6 @@ static uint64_t handed_out(const struct ts_lane *lane, const struct ts_bin *bin,
 
 void ts_lane_collect(struct ts_lane *lane, uint32_t index)
 {
-	struct ts_chunk *chunk = &ts_range.chunks[index / TS_CHUNK_NODES];
 	uint64_t first = (uint64_t)index << 6;
 	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[first >> 9]);
 	uint64_t refused;
@@ -322,10 +332,8 @@ void ts_lane_collect(struct ts_lane *lane, uint32_t index)
 	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, collected); /* ORD-18 */
 	for (; bits && !lane->settled; bits &= bits - 1)
 		ts_slab_list(lane, bin, ts_range_address(first + (uint64_t)__builtin_ctzll(bits)));
-	if (lane->settled == TS_SETTLED_LIVE) {
-		chunk->live -= collected;
-		ts_slab_return_if_empty(lane, index / TS_CHUNK_NODES);
-	}
+	if (lane->settled == TS_SETTLED_LIVE)
+		forget_live(lane, index / TS_CHUNK_NODES, collected);
 }
 
 void ts_lane_drain(struct ts_lane *lane)

@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include <pthread.h>
+
 /*
  * A slot that was never handed out cannot be freed, neither from a bin that nothing was freed to nor from
  * the reserve behind a stack; by its owner, by another thread, by a batch.
@@ -231,6 +233,43 @@ static void freed_where_nobody_is(void **state)
 	assert_int_equal(tslab_domain_enter(epoch), -ESTALE);
 }
 
+/* -- a close among frees ------------------------------------------------------------------------ */
+
+static void *close_it(void *arg)
+{
+	(void)tslab_epoch_close(*(tslab_epoch_t *)arg);
+	return NULL;
+}
+
+/* Frees find the lane parked, closing or settled: the last one ends the epoch, in whatever order. */
+static void freed_while_it_closes(void **state)
+{
+	enum { ROUNDS = 300, COUNT = 120 };
+	void *objects[COUNT];
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct strays first = { objects, COUNT / 2 };
+		pthread_t freer, closer;
+		tslab_epoch_t epoch = begin(NULL, "closing");
+
+		for (unsigned i = 0; i < COUNT; i++) {
+			objects[i] = tslab_malloc(i % 40 ? 100 + i * 9 : 40000);
+			assert_non_null(objects[i]);
+		}
+		assert_int_equal(tslab_domain_exit(epoch), 0);
+		assert_int_equal(pthread_create(&freer, NULL, free_strays, &first), 0);
+		assert_int_equal(pthread_create(&closer, NULL, close_it, &epoch), 0);
+		for (unsigned i = COUNT / 2; i < COUNT; i++)
+			tslab_free(objects[i]);
+		pthread_join(freer, NULL);
+		pthread_join(closer, NULL);
+		assert_int_equal(tslab_domain_enter(epoch), -ESTALE);
+	}
+	assert_int_equal(counters().closing_epochs, 0);
+	assert_int_equal(counters().live_objects, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +279,7 @@ int main(void)
 		cmocka_unit_test(child_discards_a_full_slab),
 		cmocka_unit_test(requests_of_one_kind),
 		cmocka_unit_test(freed_where_nobody_is),
+		cmocka_unit_test(freed_while_it_closes),
 	};
 
 	return cmocka_run_group_tests_name("bin", tests, NULL, NULL);
