@@ -210,16 +210,38 @@ static void stop_carving(struct ts_bin *bin)
 	ts_a64_store_rlx(&bin->end, 0);
 }
 
-/* What was never handed out of the slab being carved cannot be freed any more: its bits say so. */
+static uint32_t slab_of_address(uint64_t address)
+{
+	return ts_slab_first_unit((uint32_t)((address - (uintptr_t)ts_range.base) >> TS_UNIT_SHIFT));
+}
+
+/*
+ * Are there slots in [low, high) that were never handed out? [bump, end) are, if the two words are of one slab,
+ * which is asked last: it takes two looks at the chain.
+ */
+static bool uncarved_slots(const struct ts_bin *bin, uint64_t low, uint64_t high, uint64_t *bump)
+{
+	uint64_t end = ts_a64_load_rlx(&bin->end);
+
+	*bump = ts_bin_next(bin);
+	return low < end && high > *bump && *bump && *bump < end &&
+	       slab_of_address(*bump) == slab_of_address(end - 1);
+}
+
+/*
+ * What was never handed out of the slab being carved cannot be freed any more: its bits say so. In the child of
+ * a fork the bin may still be about another slab, or in between.
+ */
 static void retire_uncarved(const struct ts_bin *bin, unsigned c, uint32_t slab)
 {
-	uint64_t next = ts_bin_next(bin);
+	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
+	uint64_t bytes = (uint64_t)ts_sizeclasses[c].slab_units << TS_UNIT_SHIFT;
 	uint64_t end_node = (uint64_t)(slab + ts_sizeclasses[c].slab_units) * TS_UNIT_NODES;
-	uint64_t node, granule;
+	uint64_t bump, granule, node;
 
-	if (next >= ts_a64_load_rlx(&bin->end))
+	if (!uncarved_slots(bin, start, start + bytes, &bump))
 		return;
-	granule = (next - (uintptr_t)ts_range.base) >> TS_GRANULE_SHIFT;
+	granule = (bump - (uintptr_t)ts_range.base) >> TS_GRANULE_SHIFT;
 	node = granule >> 6;
 	/* Its lower bits are those of slots that were. */
 	ts_a64_store_rlx(&ts_range.nodes[node].local, ts_a64_load_rlx(&ts_range.nodes[node].local) |
@@ -384,24 +406,6 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
-}
-
-static uint32_t slab_of_address(uint64_t address)
-{
-	return ts_slab_first_unit((uint32_t)((address - (uintptr_t)ts_range.base) >> TS_UNIT_SHIFT));
-}
-
-/*
- * Are there slots in [low, high) that were never handed out? [bump, end) are, if the two words are of one slab,
- * which is asked last: it takes two looks at the chain.
- */
-static bool uncarved_slots(const struct ts_bin *bin, uint64_t low, uint64_t high, uint64_t *bump)
-{
-	uint64_t end = ts_a64_load_rlx(&bin->end);
-
-	*bump = ts_bin_next(bin);
-	return low < end && high > *bump && *bump && *bump < end &&
-	       slab_of_address(*bump) == slab_of_address(end - 1);
 }
 
 bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
