@@ -5,19 +5,21 @@
 usage: dashboard.py lint DASHBOARD LIST     what is wrong with it, a line each; LIST is what
                                             `tslab export prometheus --list` prints
        dashboard.py queries DASHBOARD       panel, tab, query, with all variables put in
+       dashboard.py ask URL                 how many series a Prometheus has for each of such lines
        dashboard.py metrics FILE...         metrics that the expressions of these rule files name
 """
 
 import json
 import re
 import sys
+import urllib.parse
+import urllib.request
 
-PREFIX = "temporal_slab_"
 # Label names, beside those of the metric itself, that a scrape or `--all` adds.
 ADDED = {"instance", "job", "pid", "comm", "allocator", "le"}
 KINDS = {"timeseries", "stat", "bargauge", "table", "heatmap"}
 UNITS = {"bytes", "Bps", "ops", "percentunit", "percent", "short", "s"}
-VARIABLES = {"$__rate_interval": "15s", "$instance": ".*", "$pid": ".*"}
+VARIABLES = {"$__rate_interval": "1m", "$instance": ".*", "$pid": ".*"}
 
 
 def panels_of(board):
@@ -132,6 +134,12 @@ def queries(board):
             yield panel["title"], expression
 
 
+def ask(url, query):
+    parameters = urllib.parse.urlencode({"query": query})
+    with urllib.request.urlopen(f"{url}/api/v1/query?{parameters}", timeout=10) as answer:
+        return json.load(answer)["data"]["result"]
+
+
 def rule_metrics(paths):
     for path in paths:
         for line in open(path, encoding="utf-8"):
@@ -143,6 +151,11 @@ def main():
     command, *arguments = sys.argv[1:]
     if command == "metrics":
         print(*sorted(set(rule_metrics(arguments))), sep="\n")
+        return 0
+    if command == "ask":
+        for line in sys.stdin:
+            title, query = line.rstrip("\n").split("\t")
+            print(len(ask(arguments[0], query)), title, sep="\t")
         return 0
     board = json.load(open(arguments[0], encoding="utf-8"))
     if command == "queries":

@@ -116,10 +116,10 @@ ok "ring epochs of other heaps are called by their slot: no two share a name"
 # -- several processes -------------------------------------------------------------------------------
 export_to "$work/two" --file "$fixture" --file "$work/json" && lint 3 "$work/two" &&
 	cp "$work/two" "$work/out" && shows '^temporal_slab_processes 2$' \
-	"^temporal_slab_up\\{pid=\"$victim\",comm=\"victim\",allocator=\"libtslab\"\\} 1\$" \
+	"^temporal_slab_up\\{pid=\"$victim\",comm=\"$victim_name\",allocator=\"libtslab\"\\} 1\$" \
 	'^temporal_slab_epoch_refcount\{pid="4242",comm="server\\"\\\\\\n",allocator="libtslab",epoch="12",state='
 ok 'of several processes each series says whose it is'
-export_to "$work/all" --all && shows "^temporal_slab_live_bytes\\{pid=\"$victim\",comm=\"victim\"" '_processes [1-9]'
+export_to "$work/all" --all && shows "^temporal_slab_live_bytes\\{pid=\"$victim\",comm=\"$victim_name\"" '_processes [1-9]'
 ok '--all finds the process'
 run 2 "$tslab" export prometheus --file "$fixture" --file "$fixture" && grep -q '4242 is given twice' "$work/err"
 ok 'one process twice is refused'

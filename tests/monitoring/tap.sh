@@ -68,12 +68,15 @@ shows() { # shows REGEX...: all of them are in the output
 	done
 }
 
-# start_victim WORD...: a program that has done as told (tests/cli/victim.c); its id in $victim
+# start_victim WORD...: a program that has done as told (tests/cli/victim.c); its id in $victim. Its name is its
+# own: others may run on the machine.
 start_victim() {
 	rm -f "$work/in"
 	mkfifo "$work/in" || bail 'no fifo'
 	: >"$work/ready"
-	"$abs_top_builddir/tests/cli/victim" "$@" <"$work/in" >"$work/ready" 2>"$work/victim.err" &
+	victim_name=watched$$
+	cp -f "$abs_top_builddir/tests/cli/victim" "$work/$victim_name" || bail 'no test program'
+	nice "$work/$victim_name" "$@" <"$work/in" >"$work/ready" 2>"$work/victim.err" &
 	victim=$!
 	children="$children $victim"
 	exec 3>"$work/in"
