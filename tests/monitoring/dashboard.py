@@ -134,10 +134,17 @@ def queries(board):
             yield panel["title"], expression
 
 
-def ask(url, query):
-    parameters = urllib.parse.urlencode({"query": query})
-    with urllib.request.urlopen(f"{url}/api/v1/query?{parameters}", timeout=10) as answer:
+def fetch(url, **parameters):
+    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
         return json.load(answer)["data"]["result"]
+
+
+def ask(url, query):
+    return fetch(f"{url}/api/v1/query", query=query)
+
+
+def read_range(url, query, start, end):
+    return fetch(f"{url}/api/v1/query_range", query=query, start=start, end=end, step=1)
 
 
 def rule_metrics(paths):

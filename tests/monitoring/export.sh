@@ -27,8 +27,8 @@ same() { # same SERIES JQ-EXPRESSION: the metric is what the JSON of the same fi
 		! echo "$1: $(value "temporal_slab_$1" "$work/clean"), not $(jq "$2" "$work/json")" >>"$work/err"
 }
 
-start_victim traffic leak failures misuse closing
-"$tslab" stats --json "$victim" >"$work/json"
+start "$victim" traffic leak failures misuse closing
+"$tslab" stats --json "$watched" >"$work/json"
 
 export_to "$work/clean" --naming clean --file "$work/json" && lint 0 "$work/clean" && ! shows .
 ok 'clean names: promtool has nothing to say'
@@ -116,15 +116,15 @@ ok "ring epochs of other heaps are called by their slot: no two share a name"
 # -- several processes -------------------------------------------------------------------------------
 export_to "$work/two" --file "$fixture" --file "$work/json" && lint 3 "$work/two" &&
 	cp "$work/two" "$work/out" && shows '^temporal_slab_processes 2$' \
-	"^temporal_slab_up\\{pid=\"$victim\",comm=\"$victim_name\",allocator=\"libtslab\"\\} 1\$" \
+	"^temporal_slab_up\\{pid=\"$watched\",comm=\"$name\",allocator=\"libtslab\"\\} 1\$" \
 	'^temporal_slab_epoch_refcount\{pid="4242",comm="server\\"\\\\\\n",allocator="libtslab",epoch="12",state='
 ok 'of several processes each series says whose it is'
-export_to "$work/all" --all && shows "^temporal_slab_live_bytes\\{pid=\"$victim\",comm=\"$victim_name\"" '_processes [1-9]'
+export_to "$work/all" --all && shows "^temporal_slab_live_bytes\\{pid=\"$watched\",comm=\"$name\"" '_processes [1-9]'
 ok '--all finds the process'
 run 2 "$tslab" export prometheus --file "$fixture" --file "$fixture" && grep -q '4242 is given twice' "$work/err"
 ok 'one process twice is refused'
-run 2 "$tslab" export prometheus --all "$victim" && run 2 "$tslab" export graphite "$victim" &&
-	run 2 "$tslab" export prometheus && run 2 "$tslab" export prometheus --naming new "$victim" && ! shows .
+run 2 "$tslab" export prometheus --all "$watched" && run 2 "$tslab" export graphite "$watched" &&
+	run 2 "$tslab" export prometheus && run 2 "$tslab" export prometheus --naming new "$watched" && ! shows .
 ok 'bad usage is refused'
 
 # -- formats and files -------------------------------------------------------------------------------
@@ -135,16 +135,16 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 print(len(list(parse(sys.stdin.read()))))' <"$1" >"$work/out" 2>"$work/err"
 }
 for naming in seed clean both; do
-	export_to "$work/om" --openmetrics --naming $naming "$victim" && openmetrics "$work/om"
+	export_to "$work/om" --openmetrics --naming $naming "$watched" && openmetrics "$work/om"
 	ok "OpenMetrics with $naming names is understood"
 done
 sed -i '$d' "$work/om" && ! openmetrics "$work/om"
 ok 'without its end it is not'
-run 0 "$tslab" export prometheus --output "$work/node.prom" "$victim" && ! shows . &&
+run 0 "$tslab" export prometheus --output "$work/node.prom" "$watched" && ! shows . &&
 	[ "$(stat -c %a "$work/node.prom")" = 644 ] && lint 3 "$work/node.prom" && cp "$work/node.prom" "$work/before"
 ok '--output writes a file that others may read'
 run 2 "$tslab" export prometheus --output "$work/node.prom" 999999999 && cmp "$work/before" "$work/node.prom" &&
-	run 2 "$tslab" export prometheus --output "$work/none/node.prom" "$victim" && grep -q none "$work/err" &&
+	run 2 "$tslab" export prometheus --output "$work/none/node.prom" "$watched" && grep -q none "$work/err" &&
 	[ -z "$(find "$work" -name 'node.prom?*')" ]
 ok 'on trouble the file stays as it was, and nothing is left beside it'
 run 0 "$tslab" export prometheus --stdin <"$work/json" && shows "^temporal_slab_allocations_total [1-9]"

@@ -41,11 +41,11 @@ for path in sys.argv[1:]:
 ok 'what Grafana is given is YAML'
 
 # -- the service's rights ----------------------------------------------------------------------------
-start_victim memory leak
+start "$generations"
 capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$service" | sed 's/CAP_/+/g; s/ /,/g' | tr '[:upper:]' '[:lower:]')
 as_service() { # as_service CAPABILITIES: another user with these, as the service's root is without the others
 	setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps="-all,$1" --ambient-caps="-all,$1" \
-		--bounding-set="-all,$1" "$tslab" export prometheus "$victim"
+		--bounding-set="-all,$1" "$tslab" export prometheus "$watched"
 }
 if [ "$(id -u)" -eq 0 ]; then
 	chmod 755 "$work"
@@ -57,7 +57,7 @@ fi
 
 # -- the guide ---------------------------------------------------------------------------------------
 start_node_exporter "$work/text"
-PROGRAM=$victim_name SHARE=$share TEXTFILES=$work/text UNITS=$work/units ETC=$work/etc NODE=http://$node
+PROGRAM=$name SHARE=$share TEXTFILES=$work/text UNITS=$work/units ETC=$work/etc NODE=http://$node
 prometheus_address=127.0.0.1:$(free_port)
 PROMETHEUS=http://$prometheus_address
 PATH=$work/bin:$(dirname "$tslab"):$PATH

@@ -18,11 +18,14 @@ cp "$abs_top_srcdir/monitoring/rules/tslab-recording.yml" "$work/rules/"
 sed -e 's/age_seconds > 300/age_seconds > 3/' -e 's/for: [0-9]*m/for: 1s/' \
 	"$abs_top_srcdir/monitoring/rules/tslab-alerts.yml" >"$work/rules/tslab-alerts.yml"
 
-start_victim leak closing misuse busy
-busy=$victim
+# shellcheck source=tests/acceptance/rows-observer.sh
+. "$abs_top_srcdir/tests/acceptance/rows-observer.sh"
+with_label_contention >"$work/out" 2>&1 || bail "no build with contention by label: $(tail -n 5 "$work/out")"
+start "$labelled/tests/cli/victim" leak closing misuse busy
+busy=$watched
 "$tslab" set sample-rate=64 rss-probe=always "$busy" >"$work/out" 2>&1 || bail 'cannot switch sampling on'
-start_victim memory rotate
-attributed=$victim
+start "$generations"
+attributed=$watched
 "$tslab" set rss-probe=always "$attributed" >>"$work/out" 2>&1 || bail 'cannot switch the probe on'
 export_for_ever "$work/text/tslab.prom" "$busy" "$attributed" &
 children="$children $!"
@@ -88,6 +91,9 @@ ok 'the same by the name of old'
 answers 'sum by (object_size) (rate(temporal_slab_class_lock_contended_total[1m]) / clamp_min(rate(temporal_slab_class_lock_acquisitions_total[1m]), 0.0001)) * 100' &&
 	answers 'sum by (object_size) (rate(temporal_slab_class_bitmap_alloc_cas_retries_total[1m]) / clamp_min(rate(temporal_slab_class_bitmap_alloc_attempts_total[1m]), 0.0001))'
 ok 'contention and retries by class'
+answers 'topk(3, sum by (label) (rate(temporal_slab_class_lock_contended_by_label_total[1m])))' &&
+	answers 'sum by (label) (rate(temporal_slab_class_lock_contended_by_label_total[1m])) / sum by (label) (rate(temporal_slab_class_lock_fast_acquire_by_label_total[1m]) + rate(temporal_slab_class_lock_contended_by_label_total[1m])) * 100' 'all(.[]; (.metric | keys) == ["label"])'
+ok 'contention by label'
 answers '(temporal_slab_epoch_rss_before_close - temporal_slab_epoch_rss_after_close) / temporal_slab_epoch_madvise_bytes * 100'
 ok 'the cooperation of the kernel'
 answers 'rate(temporal_slab_class_slow_path_hits_total{class="3"}[1m])' 'any(.[]; (.value[1] | tonumber) > 0)' &&

@@ -4,6 +4,8 @@
 : "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${abs_top_builddir:=$PWD}"
 # shellcheck disable=SC2034 # for those who source this
 tslab=$abs_top_builddir/tools/tslab/tslab
+# shellcheck disable=SC2034 # likewise
+victim=$abs_top_builddir/tests/cli/victim generations=$abs_top_builddir/tests/monitoring/generations
 work=$(mktemp -d) || exit 99
 chmod 755 "$work"
 count=0
@@ -68,19 +70,19 @@ shows() { # shows REGEX...: all of them are in the output
 	done
 }
 
-# start_victim WORD...: a program that has done as told (tests/cli/victim.c); its id in $victim. Its name is its
-# own: others may run on the machine.
-start_victim() {
+# start PROGRAM [WORD...]: a test program that says "ready"; its id in $watched, its name, which is its own as others
+# may run on the machine, in $name. Its stdin does not end.
+start() {
 	rm -f "$work/in"
 	mkfifo "$work/in" || bail 'no fifo'
 	: >"$work/ready"
-	victim_name=watched$$
-	cp -f "$abs_top_builddir/tests/cli/victim" "$work/$victim_name" || bail 'no test program'
-	nice "$work/$victim_name" "$@" <"$work/in" >"$work/ready" 2>"$work/victim.err" &
-	victim=$!
-	children="$children $victim"
-	exec 3>"$work/in"
-	await 20 grep -q ready "$work/ready" || bail "the victim did not start: $(cat "$work/victim.err")"
+	name=watched$$
+	cp -f "$1" "$work/$name" || bail 'no test program'
+	shift
+	nice "$work/$name" "$@" <>"$work/in" >"$work/ready" 2>"$work/watched.err" &
+	watched=$!
+	children="$children $watched"
+	await 20 grep -q ready "$work/ready" || bail "the program did not start: $(cat "$work/watched.err")"
 }
 
 await() { # await SECONDS COMMAND...: until it succeeds
