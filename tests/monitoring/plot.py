@@ -62,7 +62,7 @@ def script(panels, url, seconds, output):
             yield f"$d{number} << END"
             before = None
             for at, value in points:
-                if before is not None and at - before > 1.5:
+                if before is not None and at - before > 6:
                     yield ""  # it was not there meanwhile
                 yield f"{at:.1f} {value!r}"
                 before = at

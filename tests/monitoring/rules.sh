@@ -55,8 +55,9 @@ ok 'each alert has tests and a runbook'
 awk '/- alert:/ { n++ } /^        for: / { f++ } /severity: (info|warning|critical)$/ { s++ } /summary:/ { a++ }
 	END { exit !(n >= 20 && n == f && n == s && n == a) }' "$alerts"
 ok 'each alert has a duration, a severity and a summary'
-pages=$(find "$abs_top_srcdir/docs/runbooks" -name '[A-Z]*.md' ! -name README.md | wc -l)
-sound() { # sound PAGE: its links lead somewhere, and the tool has the commands that it names
+sound() { # sound PAGE: the list has it, its links lead somewhere, and the tool has the commands that it names
+	page=${1##*/}
+	[ "$page" = README.md ] || grep -q "($page)" "$abs_top_srcdir/docs/runbooks/README.md" || return 1
 	for link in $(sed -n 's/.*](\([^)#]*\)).*/\1/p' "$1"); do
 		[ -e "$abs_top_srcdir/docs/runbooks/$link" ] || return 1
 	done
@@ -65,15 +66,15 @@ sound() { # sound PAGE: its links lead somewhere, and the tool has the commands 
 	done
 }
 all_sound() {
-	for page in "$abs_top_srcdir"/docs/runbooks/*.md; do
-		sound "$page" || {
-			echo "$page" >>"$work/err"
+	for file in "$abs_top_srcdir"/docs/runbooks/*.md; do
+		sound "$file" || {
+			echo "$file" >>"$work/err"
 			return 1
 		}
 	done
 }
-[ "$pages" -eq "$(sed -n 's/^ *- alert: //p' "$alerts" | sort -u | wc -l)" ] && all_sound
-ok 'there is a page for each alert and no other; their links and commands exist'
+all_sound
+ok 'the pages are listed; their links and commands exist'
 printf 'groups: [{name: g, rules: [{alert: A, expr: "temporal_slab_epoch_refcount{age_sec > 300} > 0"}]}]\n' >"$work/seed.yml"
 run 1 promtool check rules "$work/seed.yml"
 ok 'the query for leaks of old is no PromQL'
