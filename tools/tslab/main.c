@@ -7,24 +7,22 @@
 #include "tool.h"
 
 const struct command *const commands[] = {
-	&command_ps,
-	&command_stats,
-	&command_watch,
-	&command_top,
-	&command_leaks,
-	&command_doctor,
-	&command_drain,
-	&command_trace,
-	&command_hist,
-	&command_diff,
-	&command_record,
-	&command_replay,
-	&command_export,
-	&command_verify,
-	&command_set,
-	&command_completion,
-	NULL,
+	&command_ps,     &command_stats,      &command_watch,
+	&command_top,    &command_leaks,      &command_doctor,
+	&command_drain,  &command_trace,      &command_hist,
+	&command_diff,   &command_record,     &command_replay,
+	&command_export, &command_serve,      &command_verify,
+	&command_set,    &command_completion, NULL,
 };
+
+static char *listener;
+static size_t listener_bytes;
+
+void complain_into(char *buffer, size_t buffer_bytes)
+{
+	listener = buffer;
+	listener_bytes = buffer_bytes;
+}
 
 int complain(const char *format, ...)
 {
@@ -34,7 +32,11 @@ int complain(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "tslab: %s\n", clean(message, cleaned, sizeof(cleaned)));
+	clean(message, cleaned, sizeof(cleaned));
+	if (listener)
+		snprintf(listener, listener_bytes, "%s", cleaned);
+	else
+		fprintf(stderr, "tslab: %s\n", cleaned);
 	return EXIT_TROUBLE;
 }
 

@@ -309,3 +309,13 @@ json_t *source_next(struct source *source, uint64_t ms)
 		       NULL;
 	return source_wait(source, ms) ? load_same(source) : NULL;
 }
+
+json_t *source_reload(struct source *source)
+{
+	json_t *document = source->pid || source->file ? source_load(source) : NULL;
+
+	if (document || !source->name)
+		return document;
+	source->pid = find_only(source->name);
+	return source->pid ? source_load(source) : NULL;
+}

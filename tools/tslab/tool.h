@@ -28,8 +28,8 @@ enum exit_code {
 
 extern const struct command command_completion, command_diff, command_doctor, command_drain,
 	command_export, command_hist, command_leaks, command_ps, command_record, command_replay,
-	command_set, command_stats, command_stats_dump, command_top, command_trace, command_verify,
-	command_watch;
+	command_serve, command_set, command_stats, command_stats_dump, command_top, command_trace,
+	command_verify, command_watch;
 
 /* All of them, ended by NULL. */
 extern const struct command *const commands[];
@@ -38,6 +38,8 @@ const struct command *find_command(const char *name);
 
 /* "tslab: ..." on stderr; what the text quotes is made harmless. Returns EXIT_TROUBLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From now on complaints go into the buffer, without "tslab: ", the last one stays; NULL: to stderr. */
+void complain_into(char *buffer, size_t buffer_bytes);
 /* EXIT_TROUBLE if what was printed did not all reach its place, else `code`. */
 int finish_output(int code);
 /* A document, or a part of one, on stdout. Returns `code`, or EXIT_TROUBLE after a complaint. */
@@ -103,6 +105,8 @@ json_t *source_load(struct source *source);
 json_t *source_next(struct source *source, uint64_t ms);
 /* Until `ms` later. False: the process has ended, or a signal came. */
 bool source_wait(struct source *source, uint64_t ms);
+/* Once more, at once; a name is looked up anew when its process is gone. */
+json_t *source_reload(struct source *source);
 /* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
 
