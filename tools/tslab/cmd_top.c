@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "tool.h"
+#include "config.h"
+#include "tui.h"
 
 static struct {
-	bool epochs, classes, json;
+	bool epochs, classes, json, tui;
 	const char *by;
 	size_t most;
 	uint64_t window_ms;
@@ -21,6 +22,9 @@ static const struct option_row options[] = {
 	{ "window", OPTION_MS, &set.window_ms, "TIME",
 	  "rank by what FIELD changes by the second, over this time; FIELD may be a name such as\n"
 	  "slow_path_rate, for slow_path_hits. The rows have it as FIELD_per_sec" },
+	{ "tui", OPTION_FLAG, &set.tui, NULL,
+	  "a full screen that follows the process: epochs, classes, labels, threads; one epoch\n"
+	  "with its memory over time and its open scopes. --window is how often (default 1s)" },
 	{ "json", OPTION_FLAG, &set.json, NULL, "the rows as a JSON array, all fields" },
 	{ .name = NULL },
 };
@@ -126,6 +130,20 @@ static int show(const json_t *document)
 	return code;
 }
 
+static int run_tui(struct source *source, int argc, char **argv)
+{
+#if TSLAB_HAVE_NCURSESW
+	json_t *document = source_document(source, argc, argv);
+
+	return document ? tui_run(source, document, set.window_ms ? set.window_ms : 1000,
+				  set.classes ? "classes" : "epochs") :
+			  EXIT_TROUBLE;
+#else
+	(void)source, (void)argc, (void)argv;
+	return complain("--tui is not part of this build: configure found no ncursesw");
+#endif
+}
+
 static int run(struct source *source, int argc, char **argv)
 {
 	json_t *document, *before;
@@ -133,6 +151,8 @@ static int run(struct source *source, int argc, char **argv)
 
 	if (set.epochs && set.classes)
 		return complain("give one of --epochs and --classes"), complain_usage();
+	if (set.tui)
+		return run_tui(source, argc, argv);
 	source->bare = !set.json;
 	document = source_document(source, argc, argv);
 	if (document && set.window_ms) {

@@ -312,7 +312,9 @@ json_t *source_next(struct source *source, uint64_t ms)
 
 json_t *source_reload(struct source *source)
 {
-	json_t *document = source->pid || source->file ? source_load(source) : NULL;
+	json_t *document = source->history             ? load_moment(source) :
+			   source->pid || source->file ? source_load(source) :
+							 NULL;
 
 	if (document || !source->name)
 		return document;

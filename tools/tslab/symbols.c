@@ -165,6 +165,26 @@ static void resolve(struct reader *r, struct ts_place_view *place)
 	}
 }
 
+/*
+ * What was resolved before: commands that look again and again meet the same places, and a module takes
+ * milliseconds to open. Places that were not found are looked for again.
+ */
+enum { KNOWN_MAX = 256 };
+static struct ts_place_view known[KNOWN_MAX];
+static size_t known_count;
+
+static bool is_known(struct ts_place_view *place)
+{
+	for (size_t i = 0; i < known_count; i++) {
+		if (known[i].offset != place->offset || strcmp(known[i].module, place->module) != 0 ||
+		    strcmp(known[i].build_id, place->build_id) != 0)
+			continue;
+		*place = known[i];
+		return true;
+	}
+	return false;
+}
+
 void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot)
 {
 	struct reader reader = { .dwfl = NULL };
@@ -172,10 +192,15 @@ void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot)
 	for (size_t i = 0; i < snapshot->place_count; i++) {
 		struct ts_place_view *place = &snapshot->places[i];
 
-		if (find_module(&reader, place, sysroot, snapshot->target.pid))
-			resolve(&reader, place);
-		else
+		if (is_known(place))
+			continue;
+		if (!find_module(&reader, place, sysroot, snapshot->target.pid)) {
 			memcpy(place->note, reader.note, sizeof(place->note));
+			continue;
+		}
+		resolve(&reader, place);
+		if (known_count < KNOWN_MAX)
+			known[known_count++] = *place;
 	}
 	reader_close(&reader);
 }
