@@ -62,6 +62,13 @@ static unsigned utf8_length(const unsigned char *s, uint32_t *code)
 	return length;
 }
 
+unsigned ts_json_utf8_length(const char *s)
+{
+	uint32_t code;
+
+	return utf8_length((const unsigned char *)s, &code);
+}
+
 static void put_string(struct ts_json *json, const char *string)
 {
 	const unsigned char *s = (const unsigned char *)string;
@@ -105,6 +112,7 @@ static void put_name(struct ts_json *json, const char *name)
 
 void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
 {
+	json->builder = NULL;
 	json->sink = sink;
 	json->context = context;
 	json->failed = false;
@@ -113,8 +121,16 @@ void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
 	json->used = 0;
 }
 
+void ts_json_start_building(struct ts_json *json, const struct ts_json_builder *builder, void *context)
+{
+	ts_json_start(json, NULL, context);
+	json->builder = builder;
+}
+
 bool ts_json_end(struct ts_json *json)
 {
+	if (json->builder)
+		return true;
 	put(json, "\n", 1);
 	flush(json);
 	return !json->failed;
@@ -122,12 +138,20 @@ bool ts_json_end(struct ts_json *json)
 
 void ts_json_open(struct ts_json *json, const char *name, char bracket)
 {
+	if (json->builder) {
+		json->builder->open(json->context, name, bracket);
+		return;
+	}
 	put_name(json, name);
 	put(json, &bracket, 1);
 }
 
 void ts_json_close(struct ts_json *json, char bracket)
 {
+	if (json->builder) {
+		json->builder->close(json->context);
+		return;
+	}
 	put(json, &bracket, 1);
 	json->comma = true;
 }
@@ -136,6 +160,10 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 {
 	char number[40];
 
+	if (json->builder) {
+		json->builder->value(json->context, name, value);
+		return;
+	}
 	put_name(json, name);
 	json->comma = true;
 	switch (value->type) {

@@ -11,7 +11,15 @@
 /* Takes bytes; false ends the output. */
 typedef bool ts_json_sink(void *context, const char *bytes, size_t count);
 
+/* Takes values instead of text: whoever wants them need not parse. */
+struct ts_json_builder {
+	void (*open)(void *context, const char *name, char bracket);
+	void (*close)(void *context);
+	void (*value)(void *context, const char *name, const struct ts_value *value);
+};
+
 struct ts_json {
+	const struct ts_json_builder *builder; /* NULL: text goes to the sink */
 	ts_json_sink *sink;
 	void *context;
 	bool failed;
@@ -22,6 +30,8 @@ struct ts_json {
 };
 
 void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context);
+void ts_json_start_building(struct ts_json *json, const struct ts_json_builder *builder,
+			    void *context);
 /* False if the sink refused anything. */
 bool ts_json_end(struct ts_json *json);
 
@@ -29,6 +39,9 @@ bool ts_json_end(struct ts_json *json);
 void ts_json_open(struct ts_json *json, const char *name, char bracket);
 void ts_json_close(struct ts_json *json, char bracket);
 void ts_json_value(struct ts_json *json, const char *name, const struct ts_value *value);
+
+/* Bytes of the UTF-8 sequence at `s`, 0 if there is none. */
+unsigned ts_json_utf8_length(const char *s);
 
 /* JSON Schema (draft 2020-12) of what ts_render_snapshot writes. */
 void ts_render_schema(struct ts_json *json);

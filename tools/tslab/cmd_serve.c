@@ -76,7 +76,7 @@ static void answer_metrics(struct figures *figures, const struct http_request *r
 			   struct http_answer *answer)
 {
 	(void)request;
-	figures_take(figures);
+	figures_take(figures, FIGURES_METRICS);
 	answer_text(answer, metrics_content_type(&figures->format), figures_metrics(figures));
 }
 
@@ -89,7 +89,7 @@ static void answer_snapshot(struct figures *figures, const struct http_request *
 
 	if (pid && !parse_count(pid, &number))
 		return answer_failure(answer, 400, "pid: no process id");
-	count = figures_take(figures);
+	count = figures_take(figures, FIGURES_ALL);
 	made = figures_snapshot(figures, (json_int_t)number);
 	if (made)
 		answer_text(answer, "application/json", made);
@@ -101,7 +101,7 @@ static void answer_processes(struct figures *figures, const struct http_request 
 			     struct http_answer *answer)
 {
 	(void)request;
-	figures_take(figures);
+	figures_take(figures, FIGURES_METRICS);
 	answer_text(answer, "application/json", figures_processes(figures));
 }
 
@@ -111,7 +111,7 @@ static void answer_health(struct figures *figures, const struct http_request *re
 {
 	static char text[128];
 	struct made_text good = { text, 0 };
-	size_t count = figures_take(figures);
+	size_t count = figures_take(figures, FIGURES_METRICS);
 
 	(void)request;
 	if (!count)

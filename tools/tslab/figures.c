@@ -32,7 +32,7 @@ static void drop_all(struct figures *f)
 void figures_end(struct figures *f)
 {
 	drop_all(f);
-	f->taken = false;
+	f->taken = FIGURES_NONE;
 }
 
 static void add_document(struct figures *f, struct source *source)
@@ -63,15 +63,25 @@ static void add_each(struct figures *f)
 		complain("no process uses libtslab that this user may read");
 }
 
-size_t figures_take(struct figures *f)
+size_t figures_take(struct figures *f, enum figures_detail detail)
 {
-	uint64_t began = now_ns();
+	static const uint32_t for_metrics =
+		~(1u << TS_GROUP_CLOSE | 1u << TS_GROUP_RECENT | 1u << TS_GROUP_DOMAIN);
+	uint64_t began = now_ns(), now_ms = began / 1000000;
 
-	if (f->taken && began / 1000000 - f->taken_ms < f->interval_ms)
+	if (detail == FIGURES_ALL)
+		f->asked_for_all_ms = now_ms;
+	if (f->taken >= detail && now_ms - f->taken_ms < f->interval_ms)
 		return json_array_size(f->documents);
+	/* Who asked for all a moment ago will do so again. */
+	if (f->asked_for_all_ms && now_ms - f->asked_for_all_ms <= 2 * f->interval_ms)
+		detail = FIGURES_ALL;
 	drop_all(f);
-	f->taken = true;
-	f->taken_ms = began / 1000000;
+	f->taken = detail;
+	f->source.bare = detail < FIGURES_ALL;
+	f->source.groups = detail < FIGURES_ALL ? for_metrics : 0;
+	f->source.brief = true;
+	f->taken_ms = now_ms;
 	f->documents = json_array();
 	complain_into(f->why, sizeof(f->why));
 	if (f->all)

@@ -19,8 +19,13 @@ struct figures {
 	uint64_t threshold_s; /* the doctor's */
 	struct metrics_format format;
 
-	bool taken;
+	enum figures_detail {
+		FIGURES_NONE,    /* nothing was taken yet */
+		FIGURES_METRICS, /* without what metrics have no use for */
+		FIGURES_ALL,
+	} taken;
 	uint64_t taken_ms;
+	uint64_t asked_for_all_ms;
 	double seconds;    /* that taking them took */
 	uint64_t errors;   /* times that it failed */
 	char why[512];     /* the last reason */
@@ -29,8 +34,8 @@ struct figures {
 	json_int_t snapshot_pid; /* whose `snapshot` is */
 };
 
-/* Reads anew if the last time is too long ago. How many processes could be read; if none, `why`. */
-size_t figures_take(struct figures *figures);
+/* Reads anew if the last time is too long ago, or told less. How many processes could be read; if none, `why`. */
+size_t figures_take(struct figures *figures, enum figures_detail detail);
 /* Of what was taken; NULL: `why`. */
 const struct made_text *figures_metrics(struct figures *figures);
 /* Of the process, or the only one if `pid` is 0: as `tslab stats --json`, and "findings" of the doctor. */

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "history.h"
-#include "obs/render.h"
 #include "recording.h"
 #include "tool.h"
 
@@ -93,39 +92,6 @@ bool source_arguments(struct source *source, int argc, char **argv)
 	return true;
 }
 
-static bool into_stream(void *context, const char *bytes, size_t count)
-{
-	return fwrite(bytes, 1, count, context) == count;
-}
-
-static json_t *to_document(const struct ts_snapshot *snapshot, uint32_t groups)
-{
-	struct ts_json json;
-	json_error_t error;
-	char *text = NULL;
-	size_t length = 0;
-	FILE *stream = open_memstream(&text, &length);
-	json_t *document = NULL;
-	bool good = false;
-
-	if (stream) {
-		ts_json_start(&json, into_stream, stream);
-		if (groups)
-			json.groups = groups;
-		ts_render_snapshot(&json, snapshot);
-		good = ts_json_end(&json);
-		good = !fclose(stream) && good;
-	}
-	if (good)
-		document = json_loadb(text, length, JSON_ALLOW_NUL, &error);
-	if (!good)
-		complain("not enough memory");
-	else if (!document)
-		complain("the figures make no sense: %s", error.text);
-	free(text);
-	return document;
-}
-
 /* The figures in some chunks. */
 static json_t *load_chunks(const struct source *source, const struct ts_target *target,
 			   const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
@@ -142,7 +108,7 @@ static json_t *load_chunks(const struct source *source, const struct ts_target *
 		if (!source->bare)
 			symbols_resolve(&snapshot,
 					source->file && !source->sysroot ? "/" : source->sysroot);
-		document = to_document(&snapshot, source->groups);
+		document = make_document(&snapshot, source->groups);
 	} else {
 		complain("process %d: its stats segment is %s", target->pid, why);
 	}

@@ -110,6 +110,10 @@ json_t *source_reload(struct source *source);
 /* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
 
+/* -- tree.c -- */
+/* The figures of a snapshot as JSON: of `groups` as in struct source. NULL = complained. */
+json_t *make_document(const struct ts_snapshot *snapshot, uint32_t groups);
+
 /* -- document.c: looking into it -- */
 uint64_t get_u64(const json_t *object, const char *name);
 double get_number(const json_t *object, const char *name);
