@@ -8,7 +8,7 @@ seconds=${1-20}
 : "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 # shellcheck source=tests/cli/lib.sh
 . "$abs_top_srcdir/tests/cli/lib.sh"
-need jq
+need jq curl python3
 missed=0
 
 row() { # row WHAT VALUE UNIT BOUND: BOUND may be -
@@ -41,6 +41,30 @@ usage_of() {
 		awk "{ printf \"%.3f\", 100 * (\$1 + \$2) / $span }"
 }
 
+# asked_of_server PATH: percent of one processor that a server takes whom somebody asks each second
+asked_of_server() {
+	port=$(python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
+	"$tslab" serve --port "$port" --interval 500ms "$victim_pid" 2>"$work/server.err" &
+	server=$!
+	until curl -sf -o "$work/answer" "http://127.0.0.1:$port$1"; do
+		sleep 0.1
+	done
+	before=$(cut -d' ' -f1 "/proc/$server/schedstat")
+	asked=0
+	while [ $asked -lt "$seconds" ]; do
+		sleep 1
+		curl -sf -o "$work/answer" "http://127.0.0.1:$port$1"
+		asked=$((asked + 1))
+	done
+	after=$(cut -d' ' -f1 "/proc/$server/schedstat")
+	kill $server
+	wait $server
+	awk "BEGIN { printf \"%.3f\", 100 * ($after - $before) / 1e9 / $seconds }"
+}
+
 a_day() { # a_day LABEL ARGUMENTS BOUND
 	start lifetimes "$2"
 	rm -f "$work/day"
@@ -59,6 +83,8 @@ row 'tslab stats: start to answer, 64 epochs' "$(first_answer "$tslab" stats "$v
 row 'tslab leaks with source lines: start to answer' "$(first_answer "$tslab" leaks --age 0 "$victim_pid")" ms 50
 row 'tslab watch at 1 Hz' "$(usage_of "$seconds" "$tslab" watch --count "$seconds" "$victim_pid")" '% of a core' 0.1
 row 'tslab record at 1 Hz' "$(usage_of "$seconds" "$tslab" record --out "$work/usage" --count "$seconds" "$victim_pid")" '% of a core' 0.1
+row 'tslab serve, scraped at 1 Hz' "$(asked_of_server /metrics)" '% of a core' 0.1
+row 'tslab serve, its page open, at 1 Hz' "$(asked_of_server /api/v1/snapshot)" '% of a core' -
 a_day 'recording at 1 Hz, 64 epochs at rest' 64:0 50
 a_day 'recording at 1 Hz, 64 epochs, 8 at work each second' 64:8 50
 a_day 'recording at 1 Hz, 64 epochs, all at work in 18 size classes' 64:64 -
