@@ -168,7 +168,11 @@ run 0 jq -e '[.closes[] | select(.by == "close")] as $c | ($c | length) > 0 and
 	([.closes[].number] | . == (sort | reverse))' "$work/traffic.json"
 ok 'and the closes that it made are told'
 start busy
-run 1 "$tslab" verify "$victim_pid" && shows 'does not rest'
+# On a crowded machine it may get no processor for a while, and rest.
+for _ in 1 2 3 4 5; do
+	run 1 "$tslab" verify "$victim_pid" && break
+done
+shows 'does not rest'
 ok 'while it goes on they are not compared'
 
 # -- changing what it does -----------------------------------------------------------------------------
@@ -214,7 +218,8 @@ finds() { # finds JQ-CHANGE REGEX: in a snapshot changed so; without the change 
 start label quiet
 run 0 "$tslab" stats --json "$victim_pid" && cp "$work/out" "$work/quiet.json"
 finds '.total_allocations = 20000 | .total_slow_path_hits = 1500 | .classes[3].slow_path_hits = 1400 |
-	.total_slow_cache_miss = 1485' 'warning: slow-path-rate' && shows '7\.5 % of 20000' '99\.0 % of these needed a new chunk' \
+	.total_slow_cache_miss = 1485 | .classes[3].slow_path_cache_miss = 1386' \
+	'warning: cache-undersized: Class 3 cache undersized \(99% miss rate\)' && shows '7\.5 % of 20000' '99\.0 % of these needed a new chunk' \
 	'93\.3 %, in class 3 \(192 bytes\)' 'raise retain_bytes'
 ok 'many slow paths, with the class that has most'
 finds '.total_allocations = 20000 | .total_slow_path_hits = 5000 | .classes[3].slow_path_hits = 5000' 'error: slow-path-rate'
@@ -226,7 +231,7 @@ finds '.classes[5].epoch_close_calls = 3 | .classes[5].epoch_close_total_ns = 36
 ok 'closes that take long'
 finds '.total_cache_overflows = 4000 | .total_slabs_recycled = 10 | .total_slow_cache_miss = 3000' 'retain-too-small'
 ok 'memory that goes back and forth'
-finds '.total_madvise_failures = 2 | .madvise_last_errno = 1' 'madvise-errno' &&
+finds '.total_madvise_failures = 2 | .madvise_last_errno = 1' 'madvise-failed' &&
 	shows 'errno 1 \(Operation not permitted\)' 'seccomp'
 ok 'memory that the system would not take, with its reason'
 finds '.sampling |= (.alloc_samples = 97 | .avg_wall_ns = 4382 | .avg_cpu_ns = 1536 | .wall_cpu_ratio = 2.85)' \
@@ -254,7 +259,7 @@ else # without optimization the library's own frame is in between
 	json '.alloc_failures.recent[4].site != ""'
 fi
 ok 'with the place that asked'
-run 4 "$tslab" doctor "$victim_pid" && shows 'allocation-in-closed-epoch' 'limit-reached' 'allocation-failed' \
+run 4 "$tslab" doctor "$victim_pid" && shows 'allocation-in-closed-epoch' 'limit-reached' 'request-too-large' 'bad-argument' \
 	'cause invalid, 100 bytes \(class 12\), errno 22 \(Invalid argument\)'
 ok 'doctor names the cause'
 TSLAB_TRACE_FAILURES=1

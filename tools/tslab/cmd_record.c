@@ -148,7 +148,7 @@ static int record(struct source *source)
 	for (size_t i = 1; good && (!set.count || i < set.count); i++) {
 		if (!source_wait(source, set.interval_ms))
 			break;
-		good = record_moment(&out, source);
+		good = record_moment(&out, source) || !proc_is_alive(source->pid);
 	}
 	if (out.fd >= 0 && close(out.fd) && good)
 		good = complain("cannot write %s: %m", set.out) == EXIT_FINE;

@@ -6,12 +6,14 @@
 
 #include "tool.h"
 
-/* What to do about allocations off the fast path, by what they lacked. */
-#define UNDERSIZED_ACTION                                                                          \
-	"raise retain_bytes of the heap: what a thread gives back it soon takes again"
-#define SLOW_PATH_ACTION                                                                           \
-	"see which sizes are asked for; larger objects leave the fast path more often by nature"
-#define CLOSED_ACTION "close an epoch after the last exit; allocate in the current one"
+/* What a finding is, whatever its figures are. */
+struct kind {
+	const char *id;
+	const char *severity;
+	const char *confidence;
+	const char *runbook; /* page of docs/runbooks */
+	const char *action;
+};
 
 struct checkup {
 	const json_t *document;
@@ -19,233 +21,290 @@ struct checkup {
 	json_t *findings;
 };
 
-static void add(struct checkup *c, const char *id, const char *severity, const char *confidence,
-		const char *action, const char *evidence, ...) __attribute__((format(printf, 6, 7)));
+/* `subject` tells findings of one kind apart over time; `diagnosis` is the finding in a line. */
+static void add(struct checkup *c, const struct kind *kind, const char *subject,
+		const char *diagnosis, const char *evidence, ...)
+	__attribute__((format(printf, 5, 6)));
 
-static void add(struct checkup *c, const char *id, const char *severity, const char *confidence,
-		const char *action, const char *evidence, ...)
+static void add(struct checkup *c, const struct kind *kind, const char *subject,
+		const char *diagnosis, const char *evidence, ...)
 {
-	char text[4 * CLEAN_BYTES];
+	char text[4 * CLEAN_BYTES], runbook[128];
 	va_list arguments;
 
 	va_start(arguments, evidence);
 	vsnprintf(text, sizeof(text), evidence, arguments);
 	va_end(arguments);
-	json_array_append_new(c->findings, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id,
-						     "severity", severity, "confidence", confidence,
-						     "evidence", text, "action", action));
+	snprintf(runbook, sizeof(runbook), "docs/runbooks/%s.md", kind->runbook);
+	json_array_append_new(c->findings, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
+						     "id", kind->id, "subject", subject, "severity",
+						     kind->severity, "confidence", kind->confidence,
+						     "diagnosis", diagnosis, "evidence", text,
+						     "action", kind->action, "runbook", runbook));
 }
 
-/* ----------------------------------------------------------------------------------------- checks -- */
+static bool is_found(const struct checkup *c, const char *id)
+{
+	const json_t *finding;
+	size_t i;
+
+	json_array_foreach(c->findings, i, finding)
+		if (!strcmp(get_text(finding, "id"), id))
+			return true;
+	return false;
+}
+
+/* ----------------------------------------------------------------------------------------- epochs -- */
+
+static void name_epoch(const json_t *epoch, char *subject, size_t subject_bytes)
+{
+	snprintf(subject, subject_bytes, "epoch %llu, era %llu",
+		 (unsigned long long)get_u64(epoch, "epoch_id"),
+		 (unsigned long long)get_u64(epoch, "epoch_era"));
+}
+
+/* "Epoch 12 (background-worker-3) age=600s refcount=2 RSS=50.0 MiB" */
+static void head_epoch(const json_t *epoch, char *head, size_t head_bytes)
+{
+	char label[64], held[HUMAN_BYTES];
+	const char *text = get_text(epoch, "label");
+
+	snprintf(head, head_bytes, "Epoch %llu (%s) age=%llus refcount=%llu RSS=%s",
+		 (unsigned long long)get_u64(epoch, "epoch_id"),
+		 *text ? clean(text, label, sizeof(label)) : "unlabeled",
+		 (unsigned long long)get_u64(epoch, "age_sec"),
+		 (unsigned long long)get_u64(epoch, "refcount"),
+		 human_bytes(get_u64(epoch, "estimated_rss_bytes"), held));
+}
+
+static void check_leak(struct checkup *c, const json_t *leak)
+{
+	static const struct kind scope = {
+		"open-scope", "error", "high", "EpochLeak",
+		"leave the scope on every path out of that function, also on errors; tslab leaks has all places"
+	};
+	static const struct kind reference = {
+		"reference-kept", "error", "high", "EpochLeak",
+		"give each reference back that tslab_epoch_add_references() took"
+	};
+	char subject[64], head[256], epoch[CLEAN_BYTES], missing[256], where[CLEAN_BYTES] = "";
+	const json_t *domains = json_object_get(leak, "domains");
+
+	name_epoch(leak, subject, sizeof(subject));
+	head_epoch(leak, head, sizeof(head));
+	describe_epoch(leak, epoch, sizeof(epoch));
+	describe_missing(leak, missing, sizeof(missing));
+	/* The oldest place; `tslab leaks` has them all. */
+	if (json_array_size(domains))
+		describe_domain(json_array_get(domains, 0), where, sizeof(where));
+	if (get_u64(leak, "missing_exits"))
+		strncat(head, ". Application bug: missing domain_exit() calls",
+			sizeof(head) - strlen(head) - 1);
+	add(c, get_u64(leak, "missing_exits") ? &scope : &reference, subject, head, "%s; %s %s",
+	    epoch, missing, where);
+}
 
 static void check_scopes(struct checkup *c)
 {
 	json_t *leaks = find_leaks(c->document, c->threshold_s);
-	const json_t *leak, *domain;
-	size_t i, k;
+	const json_t *leak;
+	size_t i;
 
-	json_array_foreach(leaks, i, leak) {
-		char epoch[CLEAN_BYTES], missing[256], where[CLEAN_BYTES] = "";
-
-		describe_epoch(leak, epoch, sizeof(epoch));
-		describe_missing(leak, missing, sizeof(missing));
-		/* The oldest place; `tslab leaks` has them all. */
-		json_array_foreach(json_object_get(leak, "domains"), k, domain)
-			if (!k)
-				describe_domain(domain, where, sizeof(where));
-		add(c, "open-scope", "error", "high",
-		    "leave the scope on every path out of that function, also on errors; tslab leaks has all places",
-		    "%s; %s %s", epoch, missing, where);
-	}
+	json_array_foreach(leaks, i, leak)
+		check_leak(c, leak);
 	json_decref(leaks);
 }
 
 static void check_draining(struct checkup *c)
 {
+	static const struct kind kind = {
+		"not-draining", "warning", "high", "NotDraining",
+		"free these objects, or end the epoch with tslab_epoch_discard() instead of closing it"
+	};
 	const json_t *epoch;
 	size_t i;
 
 	json_array_foreach(json_object_get(c->document, "epochs"), i, epoch) {
-		char text[CLEAN_BYTES];
+		char text[CLEAN_BYTES], subject[64], head[256];
 
 		/* Open scopes are reported as such; here it is objects alone that keep it. */
 		if (strcmp(get_text(epoch, "state"), "CLOSING") != 0 || get_u64(epoch, "refcount") ||
 		    get_u64(epoch, "closing_sec") < c->threshold_s || !get_u64(epoch, "live_objects"))
 			continue;
+		name_epoch(epoch, subject, sizeof(subject));
+		head_epoch(epoch, head, sizeof(head));
 		describe_epoch(epoch, text, sizeof(text));
-		add(c, "not-draining", "warning", "high",
-		    "free these objects, or end the epoch with tslab_epoch_discard() instead of closing it",
-		    "%s; it was closed %llu s ago", text,
+		add(c, &kind, subject, head, "%s; it was closed %llu s ago", text,
 		    (unsigned long long)get_u64(epoch, "closing_sec"));
 	}
 }
 
-/* Counters that are 0 in a correct program. */
-static const struct {
-	const char *group[2]; /* objects that lead to the counter */
-	const char *name;
-	const char *id, *severity, *confidence;
-	const char *what;
-	const char *action;
-} counters[] = {
-	{ { "safety", "invalid_free" },
-	  "double",
-	  "double-free",
-	  "error",
-	  "high",
-	  "frees of objects that were freed already (refused)",
-	  "look for the first line of libtslab on the program's stderr: it names heap, epoch and label; "
-	  "TSLAB_ON_ERROR=abort stops at the place" },
-	{ { "safety", "invalid_free" },
-	  "wild",
-	  "wild-free",
-	  "error",
-	  "high",
-	  "frees of addresses where no object starts (refused)",
-	  "free the pointer that the allocation returned; TSLAB_ON_ERROR=abort stops at the place" },
-	{ { "safety", "invalid_free" },
-	  "foreign",
-	  "foreign-free",
-	  "error",
-	  "high",
-	  "frees of memory that is not libtslab's (refused)",
-	  "free it with the allocator that it came from; TSLAB_ON_ERROR=abort stops at the place" },
-	{ { "safety", "invalid_free" },
-	  "stale",
-	  "stale-handle",
-	  "warning",
-	  "medium",
-	  "uses of handles whose object is gone (refused)",
-	  "expected if the program uses handles to find out; else something keeps handles too long" },
-	{ { "safety", NULL },
-	  "wrong_handle",
-	  "wrong-handle",
-	  "error",
-	  "high",
-	  "handles used with another heap than theirs, or that are no handles",
-	  "pass the heap that the handle's epoch belongs to" },
-	{ { "safety", NULL },
-	  "refused_exits",
-	  "exit-without-enter",
-	  "error",
-	  "high",
-	  "domain exits without an enter on that thread",
-	  "pair enter and exit on the same thread, one exit for each enter that succeeded" },
-	{ { "safety", NULL },
-	  "exits_out_of_order",
-	  "exit-out-of-order",
-	  "error",
-	  "high",
-	  "domain exits that skipped scopes inside",
-	  "leave scopes in the reverse order of entering" },
-	{ { "safety", NULL },
-	  "references_saturated",
-	  "reference-count",
-	  "warning",
-	  "high",
-	  "reference counts that would have gone below zero or above their top",
-	  "pair the calls that add and take references" },
-	{ { "alloc_failures", NULL },
-	  "epoch_closed",
-	  "allocation-in-closed-epoch",
-	  "error",
-	  "high",
-	  "allocations in an epoch that was closing or over (they got NULL)",
-	  CLOSED_ACTION },
-	{ { "alloc_failures", NULL },
-	  "exhaustion",
-	  "limit-reached",
-	  "warning",
-	  "high",
-	  "allocations refused by a limit, or because the reserved range is used up",
-	  "raise the limit of heap or epoch, or TSLAB_RANGE; tslab top shows who holds the memory" },
-	{ { "alloc_failures", NULL },
-	  "mapfail",
-	  "os-refused-memory",
-	  "error",
-	  "high",
-	  "allocations that the operating system had no memory for",
-	  "look at cgroup limits, ulimit -v and -d, vm.overcommit_memory" },
-	{ { NULL, NULL },
-	  "total_madvise_failures",
-	  "madvise-failed",
-	  "warning",
-	  "high",
-	  "returns of memory that the operating system refused",
-	  "locked memory (mlockall) cannot be returned; look at madvise_last_errno" },
-	{ { "label_registry", NULL },
-	  "overflowed",
-	  "labels-overflowed",
-	  "info",
-	  "high",
-	  "labels beyond the registry of 16: metrics show them as unlabeled",
-	  "name kinds of work in labels, not single items" },
-};
+/* --------------------------------------------------------------------------------------- counters -- */
 
-static const json_t *follow(const json_t *object, const char *const *path, size_t steps)
-{
-	for (size_t i = 0; i < steps && path[i]; i++)
-		object = json_object_get(object, path[i]);
-	return object;
-}
+/* Those that are 0 in a correct program. */
+static const struct {
+	struct kind kind;
+	const char *path;
+	const char *diagnosis;
+	const char *what;
+} counters[] = {
+	{ { "double-free", "error", "high", "RefusedCalls",
+	    "look for the first line of libtslab on the program's stderr: it names heap, epoch and label; "
+	    "TSLAB_ON_ERROR=abort stops at the place" },
+	  "safety.invalid_free.double",
+	  "Application bug: objects are freed twice",
+	  "frees of objects that were freed already (refused)" },
+	{ { "wild-free", "error", "high", "RefusedCalls",
+	    "free the pointer that the allocation returned; TSLAB_ON_ERROR=abort stops at the place" },
+	  "safety.invalid_free.wild",
+	  "Application bug: what is freed is no object's address",
+	  "frees of addresses where no object starts (refused)" },
+	{ { "foreign-free", "error", "high", "RefusedCalls",
+	    "free it with the allocator that it came from; TSLAB_ON_ERROR=abort stops at the place" },
+	  "safety.invalid_free.foreign",
+	  "Application bug: memory of another allocator is freed here",
+	  "frees of memory that is not libtslab's (refused)" },
+	{ { "stale-handle", "warning", "medium", "RefusedCalls",
+	    "expected if the program uses handles to find out; else something keeps handles too long" },
+	  "safety.invalid_free.stale",
+	  "Handles outlive their objects",
+	  "uses of handles whose object is gone (refused)" },
+	{ { "wrong-handle", "error", "high", "RefusedCalls",
+	    "pass the heap that the handle's epoch belongs to" },
+	  "safety.wrong_handle",
+	  "Application bug: handles are mixed up",
+	  "handles used with another heap than theirs, or that are no handles" },
+	{ { "exit-without-enter", "error", "high", "RefusedCalls",
+	    "pair enter and exit on the same thread, one exit for each enter that succeeded" },
+	  "safety.refused_exits",
+	  "Application bug: domain_exit() without domain_enter()",
+	  "domain exits without an enter on that thread" },
+	{ { "exit-out-of-order", "error", "high", "RefusedCalls",
+	    "leave scopes in the reverse order of entering" },
+	  "safety.exits_out_of_order",
+	  "Application bug: scopes are left in the wrong order",
+	  "domain exits that skipped scopes inside" },
+	{ { "reference-count", "warning", "high", "RefusedCalls",
+	    "pair the calls that add and take references" },
+	  "safety.references_saturated",
+	  "Application bug: references are given back that were not taken",
+	  "reference counts that would have gone below zero or above their top" },
+	{ { "labels-overflowed", "info", "high", "RefusedCalls",
+	    "name kinds of work in labels, not single items" },
+	  "label_registry.overflowed",
+	  "More labels than metrics can tell apart",
+	  "labels beyond the registry of 16: metrics show them as unlabeled" },
+};
 
 static void check_counters(struct checkup *c)
 {
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-		const json_t *object = follow(c->document, counters[i].group, 2);
-		uint64_t count = get_u64(object, counters[i].name);
+		uint64_t count = (uint64_t)sum_path(c->document, counters[i].path);
 
 		if (count)
-			add(c, counters[i].id, counters[i].severity, counters[i].confidence,
-			    counters[i].action, "%llu %s", (unsigned long long)count,
-			    counters[i].what);
+			add(c, &counters[i].kind, "", counters[i].diagnosis, "%llu %s",
+			    (unsigned long long)count, counters[i].what);
 	}
 }
 
-/* The newest failure that the program met, by name. */
+/* --------------------------------------------------------------------------- failed allocations -- */
+
+static const struct {
+	struct kind kind;
+	const char *reason;
+	const char *diagnosis;
+	const char *what;
+} causes[] = {
+	{ { "request-too-large", "error", "high", "AllocFailures",
+	    "a size was computed wrongly, or the object does not belong here" },
+	  "threshold",
+	  "Allocation failure: Threshold (size class mismatch)",
+	  "allocations larger than the largest size" },
+	{ { "limit-reached", "warning", "high", "AllocFailures",
+	    "raise the limit of heap or epoch, or TSLAB_RANGE; tslab top shows who holds the memory" },
+	  "exhaustion",
+	  "Allocation failure: Exhaustion (pool depletion)",
+	  "allocations refused by a limit, or because the reserved range is used up" },
+	{ { "os-refused-memory", "error", "high", "AllocFailures",
+	    "look at cgroup limits, ulimit -v and -d, vm.overcommit_memory" },
+	  "mapfail",
+	  "Allocation failure: MapFail (OS memory allocation failure)",
+	  "allocations that the operating system had no memory for" },
+	{ { "allocation-in-closed-epoch", "error", "high", "EpochClosedAllocations", DOCTOR_CLOSED },
+	  "epoch_closed",
+	  "Application bug: allocations in an epoch that was CLOSING",
+	  "allocations in an epoch that was closing or over (they got NULL)" },
+	{ { "bad-argument", "error", "high", "AllocFailures",
+	    "a size or an alignment was computed wrongly" },
+	  "invalid",
+	  "Allocation failure: bad argument",
+	  "allocations with an alignment or a size that makes no sense" },
+};
+
+/* The newest failure of a cause; NULL if it is not kept any more. */
+static const json_t *last_failure(const json_t *failures, const char *reason)
+{
+	const json_t *event;
+	size_t i;
+
+	json_array_foreach(json_object_get(failures, "recent"), i, event)
+		if (!strcmp(get_text(event, "reason"), reason))
+			return event;
+	return NULL;
+}
+
 static void check_failures(struct checkup *c)
 {
-	const json_t *recent =
-		json_object_get(json_object_get(c->document, "alloc_failures"), "recent");
-	const json_t *event = json_array_get(recent, 0);
-	char text[2 * CLEAN_BYTES];
+	const json_t *failures = json_object_get(c->document, "alloc_failures");
 
-	if (!event)
-		return;
-	describe_failure(event, text, sizeof(text));
-	add(c, "allocation-failed", "info", "high",
-	    "the finding of the same cause says what to do; tslab trace failures shows the last 256",
-	    "the last that failed: %s", text);
+	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+		const json_t *event = last_failure(failures, causes[i].reason);
+		uint64_t count = get_u64(failures, causes[i].reason);
+		char last[2 * CLEAN_BYTES] = "which is not kept any more";
+
+		if (!count)
+			continue;
+		if (event)
+			describe_failure(event, last, sizeof(last));
+		add(c, &causes[i].kind, "", causes[i].diagnosis,
+		    "%llu %s; the last: %s (tslab trace failures has the last 256)",
+		    (unsigned long long)count, causes[i].what, last);
+	}
 }
+
+/* ----------------------------------------------------------------------------------------- sampled -- */
 
 /* Time of sampled allocations: work of the allocator, or of the scheduler. */
 static void check_samples(struct checkup *c)
 {
+	static const struct kind interference = {
+		"scheduler-interference", "warning", "medium", "SchedulerInterference",
+		"latencies measured here are the machine's, not the allocator's: fewer runnable threads than "
+		"CPUs, or bare metal, before judging"
+	};
+	static const struct kind slow = {
+		"slow-allocation", "warning", "medium", "SlowPathRateHigh",
+		"real work of the allocator: see new chunks, madvise and lock waits in tslab stats --json; a "
+		"larger retain_bytes keeps memory at hand"
+	};
 	const json_t *s = json_object_get(c->document, "sampling");
 	double ratio = get_number(s, "wall_cpu_ratio");
+	uint64_t longest = get_u64(s, "alloc_wall_ns_max"), worked = get_u64(s, "alloc_cpu_ns_max");
 
 	if (get_u64(s, "alloc_samples") < 10)
 		return;
 	if (ratio > 2)
-		add(c, "scheduler-interference", "warning", "medium",
-		    "latencies measured here are the machine's, not the allocator's: fewer runnable threads "
-		    "than CPUs, or bare metal, before judging",
+		add(c, &interference, "", "wall >> cpu: Scheduler interference",
 		    "sampled allocations took %.0f ns of wall and %.0f ns of CPU time, %.2fx: the rest was "
-		    "waiting; the longest waited %llu ns",
+		    "waiting; the longest took %llu ns, none worked more than %llu ns",
 		    get_number(s, "avg_wall_ns"), get_number(s, "avg_cpu_ns"), ratio,
-		    (unsigned long long)get_u64(s, "alloc_wait_ns_max"));
-	else if (get_u64(s, "alloc_cpu_ns_max") > 1000000)
-		add(c, "slow-allocation", "warning", "medium",
-		    "real work of the allocator: see new chunks, madvise and lock waits in tslab stats --json; "
-		    "a larger retain_bytes keeps memory at hand",
-		    "the longest sampled allocation worked %llu ns",
-		    (unsigned long long)get_u64(s, "alloc_cpu_ns_max"));
+		    (unsigned long long)longest, (unsigned long long)worked);
+	else if (worked > 1000000)
+		add(c, &slow, "", "wall ~ cpu: real allocator work",
+		    "the longest sampled allocation worked %llu ns", (unsigned long long)worked);
 }
 
-static double percent(uint64_t part, uint64_t whole)
-{
-	return whole ? 100.0 * (double)part / (double)whole : 0;
-}
+/* -------------------------------------------------------------------------------------- slow paths -- */
 
 /* The class that a figure is largest of; NULL if there is none. A borrowed reference. */
 static const json_t *worst_class(const struct checkup *c, const char *figure)
@@ -262,15 +321,32 @@ static const json_t *worst_class(const struct checkup *c, const char *figure)
 /* One allocation in a hundred is usual; one in five means that memory is never at hand. */
 static void check_slow_paths(struct checkup *c)
 {
+	static const char *const severities[] = { "warning", "error" };
+	struct kind undersized = { "cache-undersized", NULL, "high", "SlowPathRateHigh",
+				   DOCTOR_UNDERSIZED };
+	struct kind rate = { "slow-path-rate", NULL, "medium", "SlowPathRateHigh", DOCTOR_SLOW_PATH };
 	uint64_t all = get_u64(c->document, "total_allocations");
 	uint64_t slow = get_u64(c->document, "total_slow_path_hits");
 	uint64_t misses = get_u64(c->document, "total_slow_cache_miss");
-	const json_t *worst = worst_class(c, "slow_path_hits");
+	bool lacks_chunks = misses * 2 > slow;
+	const json_t *worst =
+		worst_class(c, lacks_chunks ? "slow_path_cache_miss" : "slow_path_hits");
+	char head[128];
 
-	if (all < 10000 || slow * 20 <= all || !worst)
+	/* A sampler makes every allocation take that way. */
+	if (all < 10000 || slow * 20 <= all || !worst ||
+	    sum_path(c->document, "sampling.sample_interval") > 0)
 		return;
-	add(c, "slow-path-rate", slow * 5 > all ? "error" : "warning", "medium",
-	    misses * 2 > slow ? UNDERSIZED_ACTION : SLOW_PATH_ACTION,
+	undersized.severity = rate.severity = severities[slow * 5 > all];
+	if (lacks_chunks)
+		snprintf(head, sizeof(head), "Class %llu cache undersized (%.0f%% miss rate)",
+			 (unsigned long long)get_u64(worst, "class_index"),
+			 percent(get_u64(worst, "slow_path_cache_miss"),
+				 get_u64(worst, "slow_path_hits")));
+	else
+		snprintf(head, sizeof(head), "%.1f%% of the allocations take the slow path",
+			 percent(slow, all));
+	add(c, lacks_chunks ? &undersized : &rate, "", head,
 	    "%.1f %% of %llu allocations took the slow path; %.1f %% of these needed a new chunk; the most, "
 	    "%.1f %%, in class %llu (%llu bytes)",
 	    percent(slow, all), (unsigned long long)all, percent(misses, slow),
@@ -279,35 +355,30 @@ static void check_slow_paths(struct checkup *c)
 	    (unsigned long long)get_u64(worst, "object_size"));
 }
 
-static uint64_t sum_classes(const struct checkup *c, const char *figure)
-{
-	const json_t *row;
-	uint64_t sum = 0;
-	size_t i;
-
-	json_array_foreach(json_object_get(c->document, "classes"), i, row)
-		sum += get_u64(row, figure);
-	return sum;
-}
+/* ------------------------------------------------------------------------------------- reclamation -- */
 
 /* What closing epochs looked at, found empty, and took. */
 static void check_closes(struct checkup *c)
 {
-	uint64_t passes = sum_classes(c, "epoch_close_calls");
-	uint64_t scanned = sum_classes(c, "epoch_close_scanned_slabs");
-	uint64_t recycled = sum_classes(c, "epoch_close_recycled_slabs");
-	uint64_t ns = sum_classes(c, "epoch_close_total_ns");
+	static const struct kind yield = {
+		"low-reclamation-yield", "warning", "medium", "LowReclamationYield",
+		"epochs are closed while much of them is in use: close later, give what lives longer an epoch "
+		"of its own, or end them with tslab_epoch_discard()"
+	};
+	static const struct kind slow = { "slow-closes", "warning", "medium", "EpochCloseSlow",
+					  "smaller epochs, or closing them where nobody waits" };
+	uint64_t passes = (uint64_t)sum_path(c->document, "classes.epoch_close_calls");
+	uint64_t scanned = (uint64_t)sum_path(c->document, "classes.epoch_close_scanned_slabs");
+	uint64_t recycled = (uint64_t)sum_path(c->document, "classes.epoch_close_recycled_slabs");
+	uint64_t ns = (uint64_t)sum_path(c->document, "classes.epoch_close_total_ns");
 
 	if (scanned >= 1000 && recycled * 10 < scanned * 3)
-		add(c, "low-reclamation-yield", "warning", "medium",
-		    "epochs are closed while much of them is in use: close later, give what lives longer an "
-		    "epoch of its own, or end them with tslab_epoch_discard()",
+		add(c, &yield, "", "Closing epochs give little back",
 		    "closing epochs gave up %llu of %llu slabs, %.1f %%",
 		    (unsigned long long)recycled, (unsigned long long)scanned,
 		    percent(recycled, scanned));
 	if (passes && ns / passes > 10000000)
-		add(c, "slow-closes", "warning", "medium",
-		    "smaller epochs, or closing them where nobody waits",
+		add(c, &slow, "", "Closing an epoch takes long",
 		    "a closing epoch worked %.1f ms for a size class, madvise not counted",
 		    (double)ns / (double)passes / 1e6);
 }
@@ -318,13 +389,19 @@ static void check_closes(struct checkup *c)
  */
 static void check_overflow(struct checkup *c)
 {
+	static const struct kind kind = {
+		"retain-too-small", "info", "low", "CacheOverflowHigh",
+		"a larger retain_bytes of the heap saves the way to the pool and back"
+	};
 	uint64_t over = get_u64(c->document, "total_cache_overflows");
 	uint64_t kept = get_u64(c->document, "total_slabs_recycled");
 
+	/* An undersized cache is told as that. */
+	if (is_found(c, "cache-undersized"))
+		return;
 	if (over >= 1000 && over > 16 * kept &&
 	    get_u64(c->document, "total_slow_cache_miss") * 8 > over)
-		add(c, "retain-too-small", "info", "low",
-		    "a larger retain_bytes of the heap saves the way to the pool and back",
+		add(c, &kind, "", "Memory goes to the pool and back",
 		    "%llu slabs that became empty were kept by threads, %llu went back, and new ones were "
 		    "taken all the time",
 		    (unsigned long long)kept, (unsigned long long)over);
@@ -333,44 +410,93 @@ static void check_overflow(struct checkup *c)
 /* The kernel's reason, in words. */
 static void check_madvise(struct checkup *c)
 {
+	static const struct kind locked = { "madvise-failed", "warning", "high", "MadviseFailures",
+					    "locked memory (mlock, mlockall) cannot be returned" };
+	static const struct kind refused = {
+		"madvise-failed", "warning", "high", "MadviseFailures",
+		"a seccomp profile or a limit is in the way; see docs/syscalls.md"
+	};
+	uint64_t failures = get_u64(c->document, "total_madvise_failures");
 	int error = (int)get_u64(c->document, "madvise_last_errno");
 
-	if (get_u64(c->document, "total_madvise_failures"))
-		add(c, "madvise-errno", "warning", "high",
-		    error == EINVAL ?
-			    "locked memory (mlockall) cannot be returned" :
-			    "a seccomp profile or a limit is in the way; see docs/syscalls.md",
-		    "the last madvise that failed: errno %d (%s)", error, strerror(error));
+	if (failures)
+		add(c, error == EINVAL ? &locked : &refused, "",
+		    "The kernel refuses to take memory back",
+		    "%llu returns of memory that the operating system refused; the last: errno %d (%s)",
+		    (unsigned long long)failures, error, strerror(error));
 }
+
+/*
+ * What the resident set fell by around closes that looked at it, by what they gave back. A heuristic: other
+ * threads and other allocators change it too.
+ */
+static void check_cooperation(struct checkup *c)
+{
+	static const struct kind kind = {
+		"kernel-not-cooperating", "info", "low", "KernelNotCooperating",
+		"Check vm.swappiness, transparent huge pages; look whether something else grew meanwhile"
+	};
+	uint64_t given = 0, before = 0, after = 0;
+	const json_t *close;
+	char gone[HUMAN_BYTES], fell[HUMAN_BYTES];
+	size_t i;
+
+	json_array_foreach(json_object_get(c->document, "closes"), i, close) {
+		if (!get_u64(close, "rss_before"))
+			continue;
+		given += get_u64(close, "madvise_bytes");
+		before += get_u64(close, "rss_before");
+		after += get_u64(close, "rss_after");
+	}
+	if (get_u64(c->document, "total_madvise_failures") || given < 16 << 20 ||
+	    ts_minus(before, after) * 2 >= given)
+		return;
+	add(c, &kind, "", "Allocator is madvising correctly, kernel is retaining pages",
+	    "closes passed %s to madvise, none of which failed, and the resident set fell by %s",
+	    human_bytes(given, gone), human_bytes(ts_minus(before, after), fell));
+}
+
+/* ------------------------------------------------------------------------------------------ others -- */
 
 static void check_contention(struct checkup *c)
 {
+	static const struct kind kind = {
+		"lock-contention", "warning", "medium", "HighLockContention",
+		"a larger retain_bytes of the heap keeps threads away from the shared pool"
+	};
 	uint64_t all = get_u64(c->document, "total_lock_acquisitions");
 	uint64_t contended = get_u64(c->document, "total_lock_contended");
 
 	if (all >= 10000 && contended * 5 > all)
-		add(c, "lock-contention", "warning", "medium",
-		    "a larger retain_bytes of the heap keeps threads away from the shared pool",
+		add(c, &kind, "", "Threads wait for the shared pool",
 		    "%llu of %llu lock acquisitions had to wait", (unsigned long long)contended,
 		    (unsigned long long)all);
 }
 
 static void check_ring(struct checkup *c)
 {
+	static const struct kind kind = {
+		"closing-backlog", "warning", "medium", "ClosingBacklog",
+		"see what the epochs hold with tslab top --epochs --by live_objects"
+	};
 	uint64_t closing = get_u64(c->document, "closing_epoch_count");
 
 	if (closing > 10)
-		add(c, "closing-backlog", "warning", "medium",
-		    "see what the epochs hold with tslab top --epochs --by live_objects",
+		add(c, &kind, "", "Closed epochs pile up",
 		    "%llu of 16 entries of the default heap's ring drain",
 		    (unsigned long long)closing);
 }
 
 static void check_segment(struct checkup *c)
 {
+	static const struct kind kind = {
+		"inconsistent-figures", "info", "medium", "SnapshotStale",
+		"look again; if it stays, the program forked without libc's fork, or an older process left a "
+		"part"
+	};
+
 	if (!json_is_true(json_object_get(c->document, "consistent")))
-		add(c, "inconsistent-figures", "info", "medium",
-		    "look again; if it stays, the program forked without libc's fork, or an older process left a part",
+		add(c, &kind, "", "The figures are not of one moment",
 		    "parts of the figures changed while they were read, or are missing");
 }
 
@@ -383,6 +509,7 @@ json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 	check_counters(&c);
 	check_failures(&c);
 	check_madvise(&c);
+	check_cooperation(&c);
 	check_slow_paths(&c);
 	check_closes(&c);
 	check_overflow(&c);
@@ -393,60 +520,17 @@ json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 	return c.findings;
 }
 
-/* ------------------------------------------------------------------------------------- diagnostics -- */
-
-/* Why the allocations of a class left the fast path. */
-static json_t *slow_path_of(const json_t *row)
+void print_finding(FILE *to, const json_t *finding)
 {
-	uint64_t hits = get_u64(row, "slow_path_hits"),
-		 closed = get_u64(row, "slow_path_epoch_closed");
-	uint64_t misses = get_u64(row, "slow_path_cache_miss");
+	char diagnosis[1024], evidence[4 * CLEAN_BYTES];
 
-	return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}", "class_index",
-			 (json_int_t)get_u64(row, "class_index"), "object_size",
-			 (json_int_t)get_u64(row, "object_size"), "slow_path_hits",
-			 (json_int_t)hits, "cache_miss_pct", percent(misses, hits + closed),
-			 "epoch_closed_pct", percent(closed, hits + closed), "partial_null_pct",
-			 percent(get_u64(row, "current_partial_null"), hits), "partial_full_pct",
-			 percent(get_u64(row, "current_partial_full"), hits), "recommendation",
-			 closed > misses   ? CLOSED_ACTION :
-			 misses * 2 > hits ? UNDERSIZED_ACTION :
-					     SLOW_PATH_ACTION);
-}
-
-/* What the closes and returns of a class came to. */
-static json_t *reclamation_of(const json_t *row)
-{
-	uint64_t scanned = get_u64(row, "epoch_close_scanned_slabs");
-	uint64_t recycled = get_u64(row, "epoch_close_recycled_slabs");
-
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "class_index",
-			 (json_int_t)get_u64(row, "class_index"), "madvise_calls",
-			 (json_int_t)get_u64(row, "madvise_calls"), "madvise_bytes",
-			 (json_int_t)get_u64(row, "madvise_bytes"), "madvise_failures",
-			 (json_int_t)get_u64(row, "madvise_failures"), "scanned_slabs",
-			 (json_int_t)scanned, "recycled_slabs", (json_int_t)recycled, "cache_size",
-			 (json_int_t)get_u64(row, "cache_size"), "yield_pct",
-			 percent(recycled, scanned));
-}
-
-void add_diagnostics(json_t *document)
-{
-	json_t *slow = json_array(), *reclamation = json_array();
-	const json_t *row;
-	size_t i;
-
-	json_array_foreach(json_object_get(document, "classes"), i, row) {
-		if (get_u64(row, "slow_path_hits") + get_u64(row, "slow_path_epoch_closed"))
-			json_array_append_new(slow, slow_path_of(row));
-		if (get_u64(row, "madvise_calls") + get_u64(row, "epoch_close_scanned_slabs"))
-			json_array_append_new(reclamation, reclamation_of(row));
-	}
-	json_object_set_new(document, "diagnostics",
-			    json_pack("{s:o, s:o, s:o, s:o}", "leaks",
-				      find_leaks(document, DOCTOR_THRESHOLD_S), "slow_path", slow,
-				      "reclamation", reclamation, "findings",
-				      find_trouble(document, DOCTOR_THRESHOLD_S)));
+	fprintf(to,
+		"%s: %s: %s\n  evidence   %s\n  action     %s\n  confidence %s\n  runbook    %s\n",
+		get_text(finding, "severity"), get_text(finding, "id"),
+		clean(get_text(finding, "diagnosis"), diagnosis, sizeof(diagnosis)),
+		clean(get_text(finding, "evidence"), evidence, sizeof(evidence)),
+		get_text(finding, "action"), get_text(finding, "confidence"),
+		get_text(finding, "runbook"));
 }
 
 void print_trouble(FILE *to, const json_t *findings)
@@ -454,14 +538,8 @@ void print_trouble(FILE *to, const json_t *findings)
 	const json_t *finding;
 	size_t i;
 
-	json_array_foreach(findings, i, finding) {
-		char evidence[4 * CLEAN_BYTES];
-
-		fprintf(to, "%s: %s\n  evidence   %s\n  action     %s\n  confidence %s\n",
-			get_text(finding, "severity"), get_text(finding, "id"),
-			clean(get_text(finding, "evidence"), evidence, sizeof(evidence)),
-			get_text(finding, "action"), get_text(finding, "confidence"));
-	}
+	json_array_foreach(findings, i, finding)
+		print_finding(to, finding);
 	if (!i)
 		fputs("nothing found\n", to);
 }

@@ -110,6 +110,11 @@ bool is_counter(const struct ts_field *field)
 	return !strcmp(field->kind, "COUNTER");
 }
 
+double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
 double seconds_between(const json_t *before, const json_t *after)
 {
 	return (double)(get_u64(after, "monotonic_ns") - get_u64(before, "monotonic_ns")) / 1e9;

@@ -126,6 +126,18 @@ bool proc_describe(pid_t pid, bool brief, struct ts_target *target)
 	return target->comm[0] != '\0';
 }
 
+bool proc_is_alive(pid_t pid)
+{
+	FILE *file = open_file(pid, "stat");
+	char line[256];
+	const char *name_end;
+
+	first_line(file, line, sizeof(line));
+	/* "PID (name) STATE ...": Z has ended, and waits for its parent to see. */
+	name_end = strrchr(line, ')');
+	return name_end && name_end[1] == ' ' && name_end[2] != 'Z' && name_end[2] != 'X';
+}
+
 bool proc_is_mine(pid_t pid)
 {
 	struct stat st;

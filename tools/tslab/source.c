@@ -224,18 +224,10 @@ json_t *source_document(struct source *source, int argc, char **argv)
 	return source_arguments(source, argc, argv) ? source_load(source) : NULL;
 }
 
-static bool has_ended(const struct source *source)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", (int)source->pid);
-	return access(path, F_OK) != 0;
-}
-
 bool source_wait(struct source *source, uint64_t ms)
 {
 	source->over = !pace_wait(ms);
-	if (source->over || !has_ended(source))
+	if (source->over || proc_is_alive(source->pid))
 		return !source->over;
 	source->over = true;
 	fprintf(stderr, "process %d has ended\n", (int)source->pid);
@@ -248,6 +240,8 @@ static json_t *load_same(struct source *source)
 	uint64_t start_time_ns = source->start_time_ns;
 	json_t *document = source_load(source);
 
+	if (!document)
+		source->over = !proc_is_alive(source->pid); /* meanwhile */
 	if (!document || source->start_time_ns == start_time_ns)
 		return document;
 	source->over = true;

@@ -48,6 +48,8 @@ int print_json(const json_t *value, int code);
 /* -- proc.c: what /proc says -- */
 /* `brief`: the resident set as the kernel has it at hand; exact, it looks at every page. */
 bool proc_describe(pid_t pid, bool brief, struct ts_target *target);
+/* False also for one that has ended and waits for its parent. */
+bool proc_is_alive(pid_t pid);
 bool proc_is_mine(pid_t pid);
 void proc_user(pid_t pid, char *name, size_t name_bytes);
 /* Next process of a listing made with opendir("/proc"); 0 at its end. */
@@ -127,6 +129,8 @@ const struct ts_field *find_field(const char *path);
 /* The groups on the way to it, as in struct source. */
 uint32_t groups_of(const struct ts_field *field);
 bool is_counter(const struct ts_field *field);
+/* Of `whole`; 0 of nothing. */
+double percent(uint64_t part, uint64_t whole);
 /* Seconds from one document to another of the same process. */
 double seconds_between(const json_t *before, const json_t *after);
 /* A time such as 90s or 5m; without a unit in seconds. */
@@ -161,9 +165,17 @@ void describe_domain(const json_t *domain, char *buffer, size_t buffer_bytes);
 
 /* -- doctor.c: what is wrong -- */
 enum { DOCTOR_THRESHOLD_S = 60 };
+/* What to do about allocations off the fast path, by what they lacked. */
+#define DOCTOR_UNDERSIZED                                                                          \
+	"raise retain_bytes of the heap: what a thread gives back it soon takes again"
+#define DOCTOR_SLOW_PATH                                                                           \
+	"see which sizes are asked for; larger objects leave the fast path more often by nature"
+#define DOCTOR_CLOSED "close an epoch after the last exit; allocate in the current one"
 /* An array of findings; `threshold_s` as --threshold of the doctor. A new reference. */
 json_t *find_trouble(const json_t *document, uint64_t threshold_s);
+void print_finding(FILE *to, const json_t *finding);
 void print_trouble(FILE *to, const json_t *findings);
+/* -- diagnostics.c -- */
 /*
  * Gives the document "diagnostics": leaks, slow_path and reclamation by class, findings; what the commands
  * show otherwise. print_summary shows the findings then.
