@@ -153,6 +153,18 @@ run_stdin "$work/wrong.json" 4 "$tslab" verify --stdin && shows '^slow-paths-by-
 ok 'verify finds what does not agree'
 run_stdin "$work/wrong.json" 4 "$tslab" verify --json --stdin && json 'map(.id) | contains(["field"])'
 ok 'verify --json'
+run 0 "$tslab" verify --schema "$work/schema.json" --file "$work/all.json" &&
+	run 0 "$tslab" verify --schema "$work/schema.json" "$victim_pid"
+ok 'verify --schema'
+jq 'del(.epochs[0].refcount) | .classes[2].frees = "7" | .pid = -1 | .consistent = null' "$work/all.json" >"$work/unlike.json"
+run 4 "$tslab" verify --schema "$work/schema.json" --file "$work/unlike.json" &&
+	shows '^schema: epochs\[0\]: lacks refcount' '^schema: classes\[2\]\.frees: is not of type integer' '^schema: pid: is below the minimum' \
+		'^schema: consistent: is not of type boolean'
+ok 'verify --schema finds what is not like it'
+echo '{"type": "object", "maxProperties": 3}' >"$work/strange.json"
+run 4 "$tslab" verify --schema "$work/strange.json" --file "$work/all.json" && shows 'keyword that tslab does not know: maxProperties' &&
+	run 2 "$tslab" verify --schema "$work/cut.json" --file "$work/all.json" && run 2 "$tslab" verify --schema /dev/null --file "$work/all.json"
+ok 'a schema that it does not understand is refused'
 start traffic
 run 0 "$tslab" verify "$victim_pid" && run 0 "$tslab" stats --json "$victim_pid" &&
 	cp "$work/out" "$work/traffic.json" && json '.total_madvise_calls > 0 and .closes != []

@@ -10,11 +10,14 @@
 #include "tool.h"
 
 static struct {
+	const char *schema;
 	bool json, list;
 } set;
 
 static const struct option_row options[] = {
 	{ "json", OPTION_FLAG, &set.json, NULL, "an array of what does not agree" },
+	{ "schema", OPTION_FILE, &set.schema, "FILE",
+	  "against this JSON Schema too (one that tslab stats --schema wrote)" },
 	{ "list", OPTION_FLAG, &set.list, NULL, "what is checked; needs no process" },
 	{ .name = NULL },
 };
@@ -216,6 +219,27 @@ static void check_fields(json_t *findings, const json_t *document)
 	}
 }
 
+/* False = complained. */
+static bool check_schema(json_t *findings, const json_t *document)
+{
+	json_error_t error;
+	json_t *schema = json_load_file(set.schema, 0, &error), *errors;
+	const json_t *text;
+	size_t i;
+
+	if (!json_is_object(schema)) {
+		complain("%s: %s", set.schema, schema ? "is no JSON Schema" : error.text);
+		json_decref(schema);
+		return false;
+	}
+	errors = schema_errors(schema, document);
+	json_array_foreach(errors, i, text)
+		add(findings, "schema", json_string_value(text));
+	json_decref(errors);
+	json_decref(schema);
+	return true;
+}
+
 /* ------------------------------------------------------------------------------------------- looks -- */
 
 /* Counters of which one rises with whatever the library does. */
@@ -298,6 +322,11 @@ static int run(struct source *source, int argc, char **argv)
 	check_fields(findings, document);
 	if (rested)
 		check_relations(findings, document);
+	if (set.schema && !check_schema(findings, document)) {
+		json_decref(findings);
+		json_decref(document);
+		return EXIT_TROUBLE;
+	}
 	json_decref(document);
 	code = json_array_size(findings) ? EXIT_FINDINGS : rested ? EXIT_FINE : EXIT_NONE;
 	if (set.json)

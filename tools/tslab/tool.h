@@ -185,6 +185,10 @@ void add_diagnostics(json_t *document);
 /* -- summary.c -- */
 void print_summary(FILE *to, const json_t *document, bool all_epochs);
 
+/* -- schema.c -- */
+/* What of a document is not as a JSON Schema has it: an array of texts. A new reference. */
+json_t *schema_errors(const json_t *schema, const json_t *document);
+
 /* -- text.c: for people -- */
 enum { HUMAN_BYTES = 32, CLEAN_BYTES = 2048 };
 /* Text from outside, made harmless for terminals: no control characters, no text direction. */
