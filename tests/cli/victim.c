@@ -12,6 +12,7 @@
  *   rate N           a thread that allocates N times 192 bytes and once 64 bytes a second
  *   lifetimes N:M    two threads at work in N epochs, in any one second in M of them, with all sizes up to
  *                    768 bytes at random
+ *   reclaim          closes an epoch of 10 MiB ten times a second, on a heap that keeps nothing
  *   fail-later       as failures, when told "fail"
  *   traffic          threads that allocate, free across threads, close and discard, then end
  *   busy             the same without an end
@@ -182,6 +183,33 @@ static void *allocate_in_step(void *number)
 	return NULL;
 }
 
+static void *reclaim(void *arg)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+	struct timespec due;
+	tslab_heap *heap;
+
+	options.retain_bytes = 0;
+	heap = tslab_heap_create(&options);
+	clock_gettime(CLOCK_MONOTONIC, &due);
+	while (arg) {
+		void *objects[160];
+		tslab_epoch_t epoch;
+
+		require(!tslab_epoch_open(heap, "reclaimed", &epoch), "open");
+		for (int i = 0; i < 160; i++)
+			require((objects[i] = tslab_alloc(epoch, 64 << 10)) != NULL, "alloc");
+		for (int i = 0; i < 160; i++)
+			tslab_free(objects[i]);
+		require(!tslab_epoch_close(epoch), "close");
+		due.tv_nsec += 100000000;
+		due.tv_sec += due.tv_nsec / 1000000000;
+		due.tv_nsec %= 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+	}
+	return NULL;
+}
+
 enum { LIFETIMES_MAX = 256, OBJECTS_EACH = 200 };
 static tslab_epoch_t lifetimes[LIFETIMES_MAX];
 
@@ -295,6 +323,8 @@ static void obey(const char *word, const char *operand)
 			"thread");
 	} else if (!strcmp(word, "lifetimes")) {
 		start_lifetimes(operand);
+	} else if (!strcmp(word, "reclaim")) {
+		require(!pthread_create(&thread, NULL, reclaim, &leaked), "thread");
 	} else if (!strcmp(word, "fail-later")) {
 		fails_later = true;
 	} else if (!strcmp(word, "traffic")) {
