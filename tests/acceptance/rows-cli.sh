@@ -29,19 +29,18 @@ patient() {
 # cli TEST NAME...: tests of tests/cli/test_TEST.sh passed, in `make check` after the last build, or now
 cli() {
 	log=$abs_top_builddir/tests/cli/test_$1.log
-	if [ ! "$log" -nt "$tslab" ]; then
-		log=$work/cli_$1
-	fi
+	[ -n "$(find "$log" -newer "$tslab" 2>/dev/null)" ] || log=$work/cli_$1
 	if [ ! -e "$log" ]; then
-		abs_top_builddir=$abs_top_builddir abs_top_srcdir=$abs_top_srcdir \
-			"$abs_top_srcdir/tests/cli/test_$1.sh" >"$log" 2>&1
+		export abs_top_builddir abs_top_srcdir
+		"$abs_top_srcdir/tests/cli/test_$1.sh" >"$log" 2>&1
 	fi
 	shift
 	for name; do
-		grep -E '^(not )?ok ' "$log" | grep -F -- "- $name" >"$work/lines" && ! grep -v '^ok ' "$work/lines" || {
+		grep -E '^(not )?ok ' "$log" | grep -F -- "- $name" >"$work/lines"
+		if [ ! -s "$work/lines" ] || grep -v '^ok ' "$work/lines"; then
 			grep -B 20 -F -- "- $name" "$log"
 			return 1
-		}
+		fi
 	done
 }
 
@@ -93,7 +92,7 @@ row_47_text_and_json_at_once() {
 
 row_48_stats_for_people_and_as_json_both_ways() {
 	says '^memory' "$tslab" stats "$target_pid" && "$tslab" stats --json "$target_pid" >"$work/passed" &&
-		"$tslab" stats --json --stdin <"$work/passed" | cmp - "$work/passed"
+		"$tslab" stats --json --stdin <"$work/passed" >"$work/again" && cmp "$work/passed" "$work/again"
 }
 
 row_49_watch_by_the_second() {

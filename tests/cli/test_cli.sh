@@ -467,6 +467,47 @@ else
 		skip "$name" 'a debugger sees the emulator'
 	done
 fi
+# A core of another CPU: the emulator writes its guest's. Each is read with a tool of either.
+if [ -n "$TEST_RUNNER" ]; then
+	line=$(line_of 'LEAK \*/')
+	(
+		cd "$work" || exit 1
+		# shellcheck disable=SC3045 # dash has it
+		ulimit -c unlimited
+		# shellcheck disable=SC2086 # the runner is a command line
+		echo quit | $TEST_RUNNER "$victim" leak abort >/dev/null 2>&1
+		rm -f core
+		mv qemu_*.core core.guest
+	) 2>/dev/null
+	run 4 "$tslab" leaks --age 0 --core "$work/core.guest" && shows 'Missing 2 ' "victim\\.c:$line" &&
+		run 0 "$tslab" stats --json --core "$work/core.guest" && json '.source == "core" and .arch != "x86_64" and .comm == "victim"'
+	ok 'a core of another CPU'
+	foreign=$abs_top_builddir/tools/tslab/tslab
+	# shellcheck disable=SC2086 # the runner is a command line
+	run 4 $TEST_RUNNER "$foreign" leaks --age 0 --core "$work/core.guest" && shows 'Missing 2 ' &&
+		run 0 $TEST_RUNNER "$foreign" verify --core "$work/core.guest"
+	ok 'read there'
+	native=${tslab%/tools/tslab/tslab}/tests/cli/victim
+	if [ -x "$native" ]; then
+		mkfifo "$work/native.in" && : >"$work/native.out"
+		"$native" leak <"$work/native.in" >"$work/native.out" &
+		exec 4>"$work/native.in"
+		until grep -q ready "$work/native.out"; do sleep 0.05; done
+		echo 2 >"/proc/$!/coredump_filter"
+		(cd "$work" && gdb -q -nx -batch -p $! -ex 'gcore core.native' >/dev/null 2>&1)
+		exec 4>&-
+		# shellcheck disable=SC2086 # the runner is a command line
+		run 4 $TEST_RUNNER "$foreign" leaks --age 0 --core "$work/core.native" && shows 'Missing 2 ' &&
+			run 0 $TEST_RUNNER "$foreign" stats --json --core "$work/core.native" && json '.arch == "x86_64"'
+		ok 'and one of this machine read there'
+	else
+		skip 'and one of this machine read there' 'the native build has no victim yet'
+	fi
+else
+	for name in 'a core of another CPU' 'read there' 'and one of this machine read there'; do
+		skip "$name" 'needs an emulator: the stages of other CPUs have it'
+	done
+fi
 run 2 "$tslab" stats --file "$work/nowhere" && says 'cannot be read' && run 2 "$tslab" stats --file /bin/true && says 'holds no'
 ok 'a file that is none of these'
 

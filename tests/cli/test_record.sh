@@ -40,7 +40,7 @@ start rate 1000
 recorder=$!
 sleep 2.5
 end_victim
-wait $recorder && says 'has ended' && run 0 "$tslab" replay "$work/rising" && shows 'victim' 'moments from 20'
+wait $recorder && says 'has ended' && run 0 "$tslab" replay "$work/rising" && shows 'victim|qemu' 'moments from 20'
 ok 'record ends with the process'
 run 0 "$tslab" replay "$work/rising" --json && json '.moments >= 20 and .cut == false and .interval_ms == 100'
 ok 'replay without a command says what is there'

@@ -163,7 +163,7 @@ static void run_traffic(bool endless)
 		require(!pthread_join(threads[i], NULL), "join");
 }
 
-/* On absolute times, in steps of a tenth: what is late is made up for. */
+/* On absolute times, in steps of a hundredth: what is late is made up for. */
 static void *allocate_in_step(void *number)
 {
 	tslab_epoch_t epoch = open_epoch("in-step");
@@ -171,11 +171,11 @@ static void *allocate_in_step(void *number)
 
 	clock_gettime(CLOCK_MONOTONIC, &due);
 	for (unsigned step = 0; number; step++) {
-		for (uintptr_t i = 0; i < (uintptr_t)number / 10; i++)
+		for (uintptr_t i = 0; i < (uintptr_t)number / 100; i++)
 			require(tslab_alloc(epoch, 192) != NULL, "alloc");
-		if (step % 10 == 0)
+		if (step % 100 == 0)
 			require(tslab_alloc(epoch, 64) != NULL, "alloc");
-		due.tv_nsec += 100000000;
+		due.tv_nsec += 10000000;
 		due.tv_sec += due.tv_nsec / 1000000000;
 		due.tv_nsec %= 1000000000;
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
