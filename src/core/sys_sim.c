@@ -4,7 +4,8 @@
  *
  * TSLAB_SIM_PAGE=4096|16384|65536 plays a kernel with that page size, strictly: a call whose address is
  * not a multiple of it fails with EINVAL, and a length is rounded UP, so that a caller who thinks in
- * smaller pages loses its neighbour's bytes, as on a real kernel.
+ * smaller pages loses its neighbour's bytes, as on a real kernel. Pages smaller than the kernel's own cannot
+ * be played: then it has those of the kernel.
  *
  * TSLAB_SIM_FAULT=kind:n:errno[,kind:n:errno...] fails the n-th call of a kind (1 = the first; n+ means
  * that one and all later ones). Kinds: reserve commit purge unmap. errno by name: ENOMEM EINVAL EAGAIN
@@ -120,7 +121,7 @@ size_t ts_sys_page_bytes(void)
 	const char *text = getenv("TSLAB_SIM_PAGE");
 	size_t page_bytes = text ? strtoul(text, NULL, 10) : 0;
 
-	return page_bytes ? page_bytes : ts_arch_page_bytes();
+	return page_bytes > ts_arch_page_bytes() ? page_bytes : ts_arch_page_bytes();
 }
 
 static bool misaligned(const void *addr)
@@ -128,9 +129,12 @@ static bool misaligned(const void *addr)
 	return (uintptr_t)addr & (ts_sys_page_bytes() - 1);
 }
 
+/* A length that has no next page is left for the kernel to refuse. */
 static size_t rounded_up(size_t bytes)
 {
-	return (bytes + ts_sys_page_bytes() - 1) & ~(ts_sys_page_bytes() - 1);
+	size_t rounded = ts_arch_page_up(bytes, ts_sys_page_bytes());
+
+	return rounded < bytes ? bytes : rounded;
 }
 
 int ts_sys_reserve(size_t bytes, void **addr)
@@ -141,11 +145,15 @@ int ts_sys_reserve(size_t bytes, void **addr)
 
 	if (error)
 		return error;
+	if (!bytes)
+		return -EINVAL;
+	if (bytes > SIZE_MAX / 2)
+		return -ENOMEM;
 	p = mmap(NULL, rounded_up(bytes) + page_bytes, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	*addr = (char *)(((uintptr_t)p + page_bytes - 1) & ~(uintptr_t)(page_bytes - 1));
+	*addr = (char *)ts_arch_page_up((uintptr_t)p, page_bytes);
 	return 0;
 }
 
