@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
-# Sourced by the scripts of this directory: die(), load_target(), sysroot_dir().
-cross_dir=$(cd "$(dirname "$0")" && pwd)
+# Sourced by the scripts of this directory and below, which set cross_dir before: die(), need(),
+# load_target(), cache_dir(), sysroot_dir().
+: "${cross_dir:?}"
 
 die() {
 	echo "${0##*/}: $*" >&2
@@ -25,9 +26,14 @@ load_target() {
 	. "$cross_dir/$1.target"
 }
 
+# Sysroots and kernels: what takes long to make and depends on the machine's Debian alone.
+cache_dir() {
+	echo "${TSLAB_CROSS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tslab}"
+}
+
 # The directory names what is in it, so that a changed list makes a new sysroot.
 sysroot_dir() {
 	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-unknown}")
 	list=$(sed 's/[ #].*//' "$cross_dir/packages" | cksum | cut -d' ' -f1)
-	echo "${TSLAB_CROSS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tslab}/sysroot-$target_debian_arch-$suite-$list"
+	echo "$(cache_dir)/sysroot-$target_debian_arch-$suite-$list"
 }
