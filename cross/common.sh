@@ -17,6 +17,7 @@ need() {
 
 # load_target NAME: sets target_*.
 load_target() {
+	target_debian_suite=
 	case $1 in
 	*[!a-z0-9_]* | '') die "\"$1\" is no target name" ;;
 	esac
@@ -33,7 +34,7 @@ cache_dir() {
 
 # The directory names what is in it, so that a changed list makes a new sysroot.
 sysroot_dir() {
-	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-unknown}")
+	suite=${target_debian_suite:-$(. /etc/os-release && echo "${VERSION_CODENAME:-unknown}")}
 	list=$(sed 's/[ #].*//' "$cross_dir/packages" | cksum | cut -d' ' -f1)
 	echo "$(cache_dir)/sysroot-$target_debian_arch-$suite-$list"
 }
