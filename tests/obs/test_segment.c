@@ -280,8 +280,12 @@ static void test_no_addresses(void **state)
 		uint64_t age_ns = (uint64_t)now.tv_sec * 1000000000u - words[i] + 1000000000u;
 
 		for (size_t k = 0; k < ranges; k++)
-			/* This process is young: a word that is a time is one of the last hour. */
-			if (words[i] >= start[k] && words[i] < end[k] && age_ns > 3600 * 1000000000ull)
+			/*
+			 * This process is young: a word that is a time is one of the last hour. Only
+			 * qemu-user maps as low as two small numbers side by side are as one word.
+			 */
+			if ((words[i] >> 40 || !(words[i] >> 32)) && words[i] >= start[k] &&
+			    words[i] < end[k] && age_ns > 3600 * 1000000000ull)
 				fail_msg("word %zu is the address %llx", i,
 					 (unsigned long long)words[i]);
 	}
