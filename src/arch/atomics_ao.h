@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "atomics_fix.h"
+
 _Static_assert(sizeof(AO_t) == 8, "tslab needs a 64-bit machine word");
 
 typedef struct {
@@ -40,20 +42,21 @@ static inline void ts_a64_store_rel(ts_a64 *a, uint64_t value)
 	AO_store_release(&a->v, value);
 }
 
-#define TS_AO_CAS(name, op)                                                                        \
+#define TS_AO_CAS(name, before, op)                                                                \
 	static inline bool ts_a64_cas_##name(ts_a64 *a, uint64_t *expected, uint64_t desired)      \
 	{                                                                                          \
-		AO_t want = *expected;                                                             \
-		AO_t seen = op(&a->v, want, desired);                                              \
+		AO_t want = *expected, seen;                                                       \
                                                                                                    \
+		before;                                                                            \
+		seen = op(&a->v, want, desired);                                                   \
 		*expected = seen;                                                                  \
 		return seen == want;                                                               \
 	}
 
-TS_AO_CAS(rlx, AO_fetch_compare_and_swap)
-TS_AO_CAS(acq, AO_fetch_compare_and_swap_acquire)
-TS_AO_CAS(rel, AO_fetch_compare_and_swap_release)
-TS_AO_CAS(sc, AO_fetch_compare_and_swap_full)
+TS_AO_CAS(rlx, (void)0, AO_fetch_compare_and_swap)
+TS_AO_CAS(acq, (void)0, AO_fetch_compare_and_swap_acquire)
+TS_AO_CAS(rel, TS_BEFORE_RELEASING_CAS(), AO_fetch_compare_and_swap_release)
+TS_AO_CAS(sc, TS_BEFORE_RELEASING_CAS(), AO_fetch_compare_and_swap_full)
 
 static inline uint64_t ts_a64_add_rlx(ts_a64 *a, uint64_t value)
 {

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "atomics_fix.h"
+
 typedef struct {
 	uint32_t v;
 } ts_a32;
@@ -33,9 +35,10 @@ typedef struct {
 	{                                                                                          \
 		__atomic_store_n(&a->v, value, order);                                             \
 	}
-#define TS_BUILTIN_CAS(name, success, failure)                                                     \
+#define TS_BUILTIN_CAS(name, before, success, failure)                                             \
 	static inline bool ts_a64_cas_##name(ts_a64 *a, uint64_t *expected, uint64_t desired)      \
 	{                                                                                          \
+		before;                                                                            \
 		return __atomic_compare_exchange_n(&a->v, expected, desired, false, success,       \
 						   failure);                                       \
 	}
@@ -50,15 +53,16 @@ TS_BUILTIN_LOAD(acq, __ATOMIC_ACQUIRE)
 TS_BUILTIN_LOAD(sc, __ATOMIC_SEQ_CST)
 TS_BUILTIN_STORE(rlx, __ATOMIC_RELAXED)
 TS_BUILTIN_STORE(rel, __ATOMIC_RELEASE)
-TS_BUILTIN_CAS(rlx, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
-TS_BUILTIN_CAS(acq, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
-TS_BUILTIN_CAS(rel, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
-TS_BUILTIN_CAS(sc, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+TS_BUILTIN_CAS(rlx, (void)0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+TS_BUILTIN_CAS(acq, (void)0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
+TS_BUILTIN_CAS(rel, TS_BEFORE_RELEASING_CAS(), __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+TS_BUILTIN_CAS(sc, TS_BEFORE_RELEASING_CAS(), __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 TS_BUILTIN_ADD(rlx, __ATOMIC_RELAXED)
 #endif
 
 static inline bool ts_a64_cas_acqrel(ts_a64 *a, uint64_t *expected, uint64_t desired)
 {
+	TS_BEFORE_RELEASING_CAS();
 	return __atomic_compare_exchange_n(&a->v, expected, desired, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_RELAXED);
 }
@@ -122,6 +126,7 @@ static inline void ts_a32_store_rel(ts_a32 *a, uint32_t value)
 
 static inline bool ts_a32_cas_acqrel(ts_a32 *a, uint32_t *expected, uint32_t desired)
 {
+	TS_BEFORE_RELEASING_CAS();
 	return __atomic_compare_exchange_n(&a->v, expected, desired, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_RELAXED);
 }
