@@ -11,7 +11,7 @@
 
 static struct {
 	const char *schema;
-	bool json, list;
+	bool json, list, parity;
 } set;
 
 static const struct option_row options[] = {
@@ -19,6 +19,8 @@ static const struct option_row options[] = {
 	{ "schema", OPTION_FILE, &set.schema, "FILE",
 	  "against this JSON Schema too (one that tslab stats --schema wrote)" },
 	{ "list", OPTION_FLAG, &set.list, NULL, "what is checked; needs no process" },
+	{ "parity", OPTION_FLAG, &set.parity, NULL,
+	  "compare snapshots of the same work on several machines: FILE FILE..." },
 	{ .name = NULL },
 };
 
@@ -312,6 +314,8 @@ static int run(struct source *source, int argc, char **argv)
 
 	if (set.list)
 		return print_relations();
+	if (set.parity)
+		return show_parity(argc, argv, set.json);
 	source->bare = true;
 	if (!source_arguments(source, argc, argv))
 		return EXIT_TROUBLE;
@@ -341,7 +345,8 @@ const struct command command_verify = {
 	.name = "verify",
 	.summary = "check that the figures agree with each other",
 	.usage = "",
-	.text = "Checks that a snapshot has all fields, and that its figures agree with each other.\n",
+	.text = "Checks that a snapshot has all fields, and that its figures agree with each other.\n"
+		"With --parity: a table of every field of each FILE, and what should be the same and is not.\n",
 	.options = options,
 	.source = SOURCE_SNAPSHOT,
 	.notes = "Exit status: 0 all agree, 1 the process did not rest, so that only the presence of fields\n"

@@ -188,6 +188,8 @@ void print_summary(FILE *to, const json_t *document, bool all_epochs);
 /* -- schema.c -- */
 /* What of a document is not as a JSON Schema has it: an array of texts. A new reference. */
 json_t *schema_errors(const json_t *schema, const json_t *document);
+/* -- parity.c: verify --parity FILE FILE... -- */
+int show_parity(int argc, char **argv, bool as_json);
 
 /* -- text.c: for people -- */
 enum { HUMAN_BYTES = 32, CLEAN_BYTES = 2048 };
