@@ -84,21 +84,6 @@ row_46_reclamation_by_class() {
 	counters returns_by_class returns_of_large_objects madvise_failures_by_class
 }
 
-# The same source, natively and as aarch64 under an emulator. ci/test runs all tests that way.
-row_59_tests_pass_on_x86_64_and_aarch64() {
-	tap unit/test_object class_boundaries || return 1
-	other=$abs_top_builddir/../aarch64
-	[ -e "$other/Makefile" ] || other=$abs_top_builddir/acceptance-aarch64
-	if [ ! -e "$other/Makefile" ]; then
-		mkdir -p "$other" && "$abs_top_srcdir/cross/build" --target aarch64 "$other" || return 1
-	fi
-	make -C "$other" -s tests/unit/test_object || return 1
-	says 'ARM aarch64' file "$other/tests/unit/test_object" || return 1
-	CMOCKA_MESSAGE_OUTPUT=TAP "$abs_top_srcdir/cross/run" --target aarch64 \
-		"$other/tests/unit/test_object" >"$work/aarch64" || return 1
-	grep -q '^ok .* class_boundaries' "$work/aarch64" && ! grep '^not ok' "$work/aarch64"
-}
-
 row_65_close_telemetry_of_a_class() {
 	counters close_telemetry && has_all '.classes[0]' epoch_close_calls epoch_close_scanned_slabs \
 		epoch_close_recycled_slabs epoch_close_total_ns
