@@ -50,13 +50,10 @@ static bool copy_epochs(const struct ts_block_epochs *from, struct ts_block_epoc
 
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
 {
-	const unsigned all = sizeof(copy->words) / sizeof(copy->words[0]);
 	const unsigned words = slots * (unsigned)(TS_BLOCK_BYTES / sizeof(ts_a64));
 	const struct ts_block_head *head = block;
 	const ts_a64 *from = block;
 
-	for (unsigned i = words; i < all; i++)
-		ts_a64_store_rlx(&copy->words[i], 0);
 	/* ORD-20 acquire */
 	if (ts_a32_load_acq((const ts_a32 *)&head->kind) == TS_BLOCK_EPOCHS && slots == 1)
 		return copy_epochs(block, &copy->epochs);
@@ -65,10 +62,12 @@ bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *c
 		 * change of identity pass as words of after it. */
 		uint64_t before = ts_a64_load_acq(&head->seq);
 
-		/* ORD-18 acquire, last word first: frees and exits lie behind the allocs and enters that they
-		 * belong to, so no copy holds more frees than allocations. */
-		for (unsigned i = words < all ? words : all; i-- > 0;)
-			ts_a64_store_rlx(&copy->words[i], ts_a64_load_acq(&from[i]));
+		/* Last word first: frees and exits lie behind the allocs and enters that they belong to, so no
+		 * copy holds more frees than allocations. */
+#pragma GCC unroll 8
+		for (unsigned i = words; i-- > 0;)
+			ts_a64_store_rlx(&copy->words[i],
+					 ts_a64_load_acq(&from[i])); /* ORD-18 acquire */
 		if (!(before & 1) && ts_a64_load_rlx(&head->seq) == before)
 			return true;
 		ts_arch_pause();

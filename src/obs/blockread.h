@@ -35,8 +35,14 @@ union ts_block_copy {
 	ts_a64 words[TS_BLOCKREAD_SLOTS_MAX * TS_BLOCK_BYTES / sizeof(ts_a64)];
 };
 
+/* The least length of a block of this kind, in units. */
+static inline unsigned ts_blockread_slots(uint32_t kind)
+{
+	return kind == TS_BLOCK_THREAD ? 2 : 1;
+}
+
 /*
- * Copies the first `slots` units of a block, the rest of the copy is zero. False: its identity changed
+ * Copies the first `slots` units of a block, at most TS_BLOCKREAD_SLOTS_MAX. False: its identity changed
  * under each of eight tries, and the copy may mix two of them.
  */
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy);

@@ -37,8 +37,17 @@ static void copy_text(char *to, size_t to_bytes, const char *from, size_t from_b
 
 typedef bool take_block(struct ts_snapshot *s, const union ts_block_copy *copy);
 
-/* Calls `take` for the blocks of a chunk. False: no memory. */
-static bool walk_chunk(struct ts_snapshot *s, const struct ts_chunk_view *chunk, take_block *take)
+/* Sets of kinds; what is of none that this reader knows is passed over. */
+#define KIND(kind) ((uint64_t)1 << (kind))
+
+static bool is_of(uint64_t kinds, uint32_t kind)
+{
+	return kind < 64 && (kinds >> kind & 1);
+}
+
+/* Calls `take` for the blocks of some kinds in a chunk. False: no memory. */
+static bool walk_chunk(struct ts_snapshot *s, const struct ts_chunk_view *chunk, uint64_t kinds,
+		       take_block *take)
 {
 	size_t at = 0;
 
@@ -55,15 +64,15 @@ static bool walk_chunk(struct ts_snapshot *s, const struct ts_chunk_view *chunk,
 			s->malformed++;
 			break;
 		}
-		if (slots <= TS_BLOCKREAD_SLOTS_MAX) {
+		if (slots > TS_BLOCKREAD_SLOTS_MAX || slots < ts_blockread_slots(kind)) {
+			s->malformed++;
+		} else if (is_of(kinds, kind)) {
 			if (!ts_blockread_copy(head, slots, &copy))
 				s->consistent = false;
 			copy.head.kind = kind;
 			copy.head.slots = slots;
 			if (!take(s, &copy))
 				return false;
-		} else {
-			s->malformed++;
 		}
 		at += (size_t)slots * TS_BLOCK_BYTES;
 	}
@@ -253,6 +262,12 @@ static bool take_closes(struct ts_snapshot *s, const struct ts_block_closes *blo
 	return true;
 }
 
+#define TABLES                                                                                     \
+	(KIND(TS_BLOCK_PROCESS) | KIND(TS_BLOCK_EPOCHS) | KIND(TS_BLOCK_SITES) |                   \
+	 KIND(TS_BLOCK_MODULE) | KIND(TS_BLOCK_LABELS) | KIND(TS_BLOCK_THREAD) |                   \
+	 KIND(TS_BLOCK_CLASSES) | KIND(TS_BLOCK_LABEL) | KIND(TS_BLOCK_FAILURES) |                 \
+	 KIND(TS_BLOCK_CLOSES) | KIND(TS_BLOCK_HISTOGRAMS) | KIND(TS_BLOCK_HEAPS))
+
 static bool take_tables(struct ts_snapshot *s, const union ts_block_copy *copy)
 {
 	switch (copy->head.kind) {
@@ -319,21 +334,27 @@ static bool is_newer(const struct ts_epoch_view *a, const struct ts_epoch_view *
 /* The newest epoch of a ring entry is what the entry names; older ones drain on their own. */
 static bool find_current_ring(struct ts_snapshot *s)
 {
-	enum { HEAPS = 256, RING = 16 };
-	struct ts_epoch_view **newest = calloc(HEAPS * RING, sizeof(*newest)), **entry;
+	enum { HEAPS_MAX = 256, RING = 16 };
+	struct ts_epoch_view **newest, **entry;
+	size_t heaps = 0;
 
+	for (size_t i = 0; i < s->epoch_count; i++)
+		if (s->epochs[i].ring_index && s->epochs[i].heap_id < HEAPS_MAX &&
+		    s->epochs[i].heap_id >= heaps)
+			heaps = s->epochs[i].heap_id + 1;
+	newest = calloc(heaps * RING + 1, sizeof(*newest));
 	if (!newest)
 		return false;
 	for (size_t i = 0; i < s->epoch_count; i++) {
 		struct ts_epoch_view *epoch = &s->epochs[i];
 
-		if (!epoch->ring_index || epoch->ring_index > RING || epoch->heap_id >= HEAPS)
+		if (!epoch->ring_index || epoch->ring_index > RING || epoch->heap_id >= heaps)
 			continue;
 		entry = &newest[epoch->heap_id * RING + epoch->ring_index - 1];
 		if (!*entry || is_newer(epoch, *entry))
 			*entry = epoch;
 	}
-	for (size_t i = 0; i < HEAPS * RING; i++) {
+	for (size_t i = 0; i < heaps * RING; i++) {
 		if (!newest[i])
 			continue;
 		newest[i]->ring_current = true;
@@ -350,11 +371,9 @@ static bool take_lane(struct ts_snapshot *s, const struct ts_block_lane *lane)
 	struct ts_epoch_view *epoch = find_epoch(s, W(&lane->w, epoch_id));
 	struct ts_lane_view *view;
 
-	ts_blockread_add_lane(&s->lanes, lane);
+	ts_blockread_add_lane(epoch ? epoch->lanes : &s->lanes, lane);
 	if (!W(&lane->w, epoch_id))
 		return true;
-	if (epoch)
-		ts_blockread_add_lane(&epoch->lanes, lane);
 	view = APPEND(s->lane_views, s->lane_view_count);
 	if (!view)
 		return false;
@@ -363,6 +382,28 @@ static bool take_lane(struct ts_snapshot *s, const struct ts_block_lane *lane)
 	view->enters = ts_minus(W(&lane->w, enters), W(&lane->w, enters_base));
 	view->exits = ts_minus(W(&lane->w, exits), W(&lane->w, enters_base));
 	return true;
+}
+
+static void add_words(uint64_t *restrict to, const uint64_t *restrict from, size_t words)
+{
+	for (size_t i = 0; i < words; i++)
+		to[i] += from[i];
+}
+
+/* By now the lanes of no epoch are in the total. */
+static void sum_epochs(struct ts_snapshot *s)
+{
+	for (size_t i = 0; i < s->epoch_count; i++)
+		add_words((uint64_t *)&s->lanes, (const uint64_t *)s->epochs[i].lanes,
+			  sizeof(s->lanes) / sizeof(uint64_t));
+}
+
+static bool make_epoch_sums(struct ts_snapshot *s)
+{
+	s->epoch_lanes = calloc(s->epoch_count + 1, sizeof(*s->epoch_lanes));
+	for (size_t i = 0; s->epoch_lanes && i < s->epoch_count; i++)
+		s->epochs[i].lanes = &s->epoch_lanes[i];
+	return s->epoch_lanes != NULL;
 }
 
 /* Rows from `first` on belong to the same thread. */
@@ -405,6 +446,8 @@ static bool take_scopes(struct ts_snapshot *s, const struct ts_block_thread *thr
 	}
 	return true;
 }
+
+#define OWNERS (KIND(TS_BLOCK_LANE) | KIND(TS_BLOCK_THREAD))
 
 static bool take_owners(struct ts_snapshot *s, const union ts_block_copy *copy)
 {
@@ -595,19 +638,20 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 	take_class_table(s);
 	for (size_t i = 0; i < chunk_count; i++) {
 		s->segment_bytes += chunks[i].bytes;
-		enough = enough && walk_chunk(s, &chunks[i], take_tables);
+		enough = enough && walk_chunk(s, &chunks[i], TABLES, take_tables);
 	}
 	if (s->epoch_count)
 		qsort(s->epochs, s->epoch_count, sizeof(*s->epochs), by_id);
 	s->open_epochs = s->epoch_count;
-	enough = enough && find_current_ring(s);
+	enough = enough && find_current_ring(s) && make_epoch_sums(s);
 	for (size_t i = 0; i < chunk_count; i++)
-		enough = enough && walk_chunk(s, &chunks[i], take_owners);
+		enough = enough && walk_chunk(s, &chunks[i], OWNERS, take_owners);
 	if (!enough || !add_abandoned(s) || !finish_domains(s)) {
 		*why = "too large for the memory there is";
 		return false;
 	}
 	finish_events(s);
+	sum_epochs(s);
 	sum_classes(s);
 	return true;
 }
@@ -615,6 +659,7 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 void ts_snapshot_free(struct ts_snapshot *s)
 {
 	free(s->epochs);
+	free(s->epoch_lanes);
 	free(s->domains);
 	free(s->places);
 	free(s->sites);
@@ -658,7 +703,7 @@ uint64_t ts_snapshot_slab_bytes(const struct ts_snapshot *s)
 
 uint64_t ts_epoch_refcount(const struct ts_epoch_view *epoch)
 {
-	return epoch->lanes.open_scopes + epoch->references;
+	return epoch->lanes->open_scopes + epoch->references;
 }
 
 uint64_t ts_epoch_slabs(const struct ts_snapshot *s, const struct ts_epoch_view *epoch)
@@ -667,7 +712,7 @@ uint64_t ts_epoch_slabs(const struct ts_snapshot *s, const struct ts_epoch_view 
 
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
 		if (s->classes[i].units_per_slab)
-			slabs += epoch->lanes.cls[i].units / s->classes[i].units_per_slab;
+			slabs += epoch->lanes->cls[i].units / s->classes[i].units_per_slab;
 	return slabs;
 }
 
@@ -676,7 +721,7 @@ uint64_t ts_epoch_full_slabs(const struct ts_snapshot *s, const struct ts_epoch_
 	uint64_t full = 0;
 
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
-		const struct ts_class_sum *sum = &epoch->lanes.cls[i];
+		const struct ts_class_sum *sum = &epoch->lanes->cls[i];
 
 		if (s->classes[i].objects_per_slab)
 			full += ts_minus(sum->allocs, sum->frees) / s->classes[i].objects_per_slab;
@@ -686,12 +731,13 @@ uint64_t ts_epoch_full_slabs(const struct ts_snapshot *s, const struct ts_epoch_
 
 uint64_t ts_epoch_reclaimable_units(const struct ts_snapshot *s, const struct ts_epoch_view *epoch)
 {
-	uint64_t units =
-		s->header.slab_unit_bytes ? epoch->lanes.chunk_bytes / s->header.slab_unit_bytes : 0;
+	uint64_t units = s->header.slab_unit_bytes ?
+				 epoch->lanes->chunk_bytes / s->header.slab_unit_bytes :
+				 0;
 
-	if (!ts_lane_sum_live_objects(&epoch->lanes))
+	if (!ts_lane_sum_live_objects(epoch->lanes))
 		return units;
-	return ts_minus(units, epoch->lanes.units_live);
+	return ts_minus(units, epoch->lanes->units_live);
 }
 
 bool ts_contention_met(const struct ts_contention_view *contention, uint64_t cls)

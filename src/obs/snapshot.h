@@ -39,7 +39,7 @@ struct ts_epoch_view {
 	uint64_t references;
 	uint64_t abandoned;
 	uint64_t abandoned_site;
-	struct ts_lane_sum lanes;
+	struct ts_lane_sum *lanes;
 	size_t first_domain;
 	size_t domain_count;
 	const struct ts_close_view *last_close; /* of this epoch, or of its ring entry; NULL: none kept */
@@ -173,7 +173,8 @@ struct ts_snapshot {
 
 	struct ts_epoch_view *epochs; /* by id */
 	size_t epoch_count;
-	struct ts_domain_view *domains; /* by epoch, the oldest first */
+	struct ts_lane_sum *epoch_lanes; /* one for each of them */
+	struct ts_domain_view *domains;  /* by epoch, the oldest first */
 	size_t domain_count;
 	struct ts_place_view *places; /* one for each site that a domain names */
 	size_t place_count;

@@ -159,7 +159,7 @@ row_106_the_heuristic_says_so() {
 }
 
 row_110_wait_is_wall_less_cpu() {
-	sampler waiting_is_not_work
+	sampler waiting_is_not_work competition_is_waiting
 }
 
 row_111_seventeen_fields_of_a_sample() {
@@ -288,11 +288,11 @@ row_172_ratios_of_the_example() {
 }
 
 row_175_work_and_waiting_are_told_apart() {
-	sampler waiting_is_not_work
+	sampler waiting_is_not_work competition_is_waiting
 }
 
 row_176_preemption_and_work_by_their_ratio() {
-	counters documented_bands && sampler waiting_is_not_work
+	counters documented_bands && sampler waiting_is_not_work competition_is_waiting
 }
 
 row_178_every_way_out_is_sampled() {

@@ -215,9 +215,7 @@ static void check_counters(const struct ts_snapshot *s)
 	for (size_t f = 0; f < ts_field_count; f++) {
 		const struct ts_field *field = &ts_fields[f];
 
-		/* The cache's hits are what is left of two sums, the only counter that is (docs/segment.md). */
-		if (strcmp(field->kind, "COUNTER") != 0 || field->type != TS_VALUE_U64 ||
-		    (field->group == TS_GROUP_TLS_CACHE && !strcmp(field->name, "hits")))
+		if (strcmp(field->kind, "COUNTER") != 0 || field->type != TS_VALUE_U64)
 			continue;
 		for (size_t row = 0; row < rows_of(s, field->group); row++) {
 			struct ts_subject subject = {

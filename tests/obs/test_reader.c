@@ -154,9 +154,9 @@ static void test_good(void **state)
 	assert_true(s.epochs[1].ring_current);
 	assert_false(s.epochs[2].ring_current);
 	assert_int_equal(s.ring_closing, 0);
-	assert_int_equal(s.epochs[0].lanes.open_scopes, 2);
+	assert_int_equal(s.epochs[0].lanes->open_scopes, 2);
 	assert_int_equal(ts_epoch_refcount(&s.epochs[0]), 2);
-	assert_int_equal(ts_lane_sum_live_objects(&s.epochs[0].lanes), 200);
+	assert_int_equal(ts_lane_sum_live_objects(s.epochs[0].lanes), 200);
 	assert_int_equal(ts_lane_sum_allocs(&s.lanes), 350);
 	assert_int_equal(ts_snapshot_committed_bytes(&s), 131072 + 65536);
 	assert_int_equal(s.thread_sum.threads, 1);

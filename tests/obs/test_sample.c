@@ -2,10 +2,13 @@
 /* The time of one allocation in so many: how many are taken, on every way out, and what they say. */
 #include "../unit/support.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -161,12 +164,105 @@ static void waiting_is_not_work(void **state)
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 }
 
+/* -- competition ------------------------------------------------------------------------------------- */
+
+enum { BURNERS = 4, MANY = 1000000, FEW = 20000, TRIES = 100 };
+
+/* Processes that never rest, on one CPU with us; ends them again. */
+static void compete(pid_t burner[BURNERS], bool begin)
+{
+	for (unsigned i = 0; i < BURNERS; i++) {
+		if (!begin) {
+			kill(burner[i], SIGKILL);
+			waitpid(burner[i], NULL, 0);
+		} else if ((burner[i] = fork()) == 0) {
+			for (;;)
+				;
+		}
+	}
+}
+
+struct freed {
+	void **objects;
+	unsigned count;
+};
+
+static void *free_all(void *arg)
+{
+	const struct freed *freed = arg;
+
+	for (unsigned i = 0; i < freed->count; i++)
+		tslab_free(freed->objects[i]);
+	return NULL;
+}
+
+/*
+ * One allocation that has much to do: it collects what another thread freed. A time slice passes within
+ * it, so the scheduler takes the CPU away there and not at the sampler's look at the clock.
+ */
+static void collect(unsigned count, uint64_t *wall, uint64_t *cpu, uint64_t *wait)
+{
+	struct freed freed = { calloc(count, sizeof(void *)), count };
+	struct tslab_thread_stats before, after;
+
+	assert_non_null(freed.objects);
+	for (unsigned i = 0; i < count; i++)
+		assert_non_null(freed.objects[i] = tslab_malloc(64));
+	on_thread(free_all, &freed);
+	set_interval(1);
+	before = self_now();
+	for (unsigned i = 0; i < 256; i++) /* more than a slab has: the last one's are used up first */
+		freed.objects[i] = tslab_malloc(64);
+	after = self_now();
+	set_interval(0);
+	freed.count = 256;
+	free_all(&freed);
+	free(freed.objects);
+	*wall = after.alloc_wall_ns_sum - before.alloc_wall_ns_sum;
+	*cpu = after.alloc_cpu_ns_sum - before.alloc_cpu_ns_sum;
+	*wait = after.alloc_wait_ns_sum - before.alloc_wait_ns_sum;
+}
+
+/*
+ * The same work, alone on its CPU and with others there: what it waits for the CPU is wall time, and the
+ * ratio tells the two apart. Alone it is for moments only if the machine has others to serve.
+ */
+static void competition_is_waiting(void **state)
+{
+	uint64_t wall = 0, cpu = 0, wait = 0;
+	cpu_set_t before, one;
+	pid_t burner[BURNERS];
+	bool clean = false;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	compete(burner, true);
+	collect(MANY, &wall, &cpu, &wait);
+	compete(burner, false);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	print_message("# with %d others: wall %" PRIu64 " us, CPU %" PRIu64 " us, wait %" PRIu64
+		      " us\n",
+		      BURNERS, wall / 1000, cpu / 1000, wait / 1000);
+	assert_true(wait > cpu);
+	assert_true(wall > 2 * cpu); /* "scheduler interference" */
+	for (unsigned i = 0; i < TRIES && !clean; i++) {
+		collect(FEW, &wall, &cpu, &wait);
+		clean = 2 * wall < 3 * cpu; /* "clean measurement" */
+	}
+	print_message("# alone: wall %" PRIu64 " us, CPU %" PRIu64 " us, wait %" PRIu64 " us\n",
+		      wall / 1000, cpu / 1000, wait / 1000);
+	assert_true(clean);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_in_1024),           cmocka_unit_test(every_way_out),
 		cmocka_unit_test(closing_while_sampled), cmocka_unit_test(off_again),
-		cmocka_unit_test(waiting_is_not_work),
+		cmocka_unit_test(waiting_is_not_work),   cmocka_unit_test(competition_is_waiting),
 	};
 
 	setenv("TSLAB_SAMPLE", "1024", 1);
