@@ -62,6 +62,9 @@
 #ifndef TS_ARCH_ATOMICS
 #error "backend lacks the ordered atomic operations (TS_ARCH_ATOMICS)"
 #endif
+#ifdef TSLAB_YIELDS /* on the command line: configure --enable-yields */
+#include "yields.h"
+#endif
 
 #ifndef ts_arch_pause
 #define ts_arch_pause ts_arch_pause
