@@ -493,12 +493,13 @@ static int by_epoch(const void *a, const void *b)
 
 static void count_enters(const struct ts_snapshot *s, struct ts_domain_view *domain)
 {
-	const struct ts_lane_view *end = s->lane_views + s->lane_view_count, *lane;
 	const struct ts_lane_view key = { .epoch_id = domain->epoch_id };
+	const struct ts_lane_view *end, *lane;
 
-	lane = s->lane_view_count ?
-		       bsearch(&key, s->lane_views, s->lane_view_count, sizeof(key), by_epoch) :
-		       NULL;
+	if (!s->lane_view_count)
+		return;
+	end = s->lane_views + s->lane_view_count;
+	lane = bsearch(&key, s->lane_views, s->lane_view_count, sizeof(key), by_epoch);
 	while (lane && lane > s->lane_views && lane[-1].epoch_id == domain->epoch_id)
 		lane--;
 	for (; lane && lane < end && lane->epoch_id == domain->epoch_id; lane++) {

@@ -137,7 +137,7 @@ static void take_chunk(struct attachment *a, const char *path, int chunk, pid_t 
 	close_chunk(&view, mapped);
 }
 
-static void keep_contiguous(struct attachment *a)
+void attach_keep_contiguous(struct attachment *a)
 {
 	while (a->chunk_count < TS_SNAPSHOT_CHUNKS_MAX && a->chunks[a->chunk_count].base)
 		a->chunk_count++;
@@ -224,7 +224,7 @@ bool attach(pid_t pid, struct attachment *a)
 			return refuse(a, pid);
 		if (!a->chunks[0].base)
 			attach_memory(&search);
-		keep_contiguous(a);
+		attach_keep_contiguous(a);
 	}
 	return a->chunk_count > 0;
 }
@@ -297,10 +297,6 @@ static void attach_memory(const struct chunk_search *search)
 void detach(struct attachment *a)
 {
 	for (size_t i = 0; i < a->chunk_count; i++)
-		if (!a->file)
-			close_chunk(&a->chunks[i], a->mapped[i]);
-	if (a->file)
-		munmap((void *)a->file, a->file_bytes);
-	a->file = NULL;
+		close_chunk(&a->chunks[i], a->mapped[i]);
 	a->chunk_count = 0;
 }

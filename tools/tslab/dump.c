@@ -76,24 +76,39 @@ static bool segment_at(const struct file *file, size_t i, Elf64_Phdr *segment)
 	return true;
 }
 
-/* A chunk starts at a page. The first of each number counts, and only those of one process. */
+/*
+ * A copy of the chunk that starts here, if one does: in a file it may lie at any address, and whoever writes
+ * the file may cut it. The first of each number counts, and only those of one process.
+ */
 static void take_chunk_at(struct attachment *a, const char *at, size_t bytes, uint32_t *pid)
 {
-	struct ts_chunk_view view = { at, bytes };
+	union {
+		char bytes[TS_BLOCK_BYTES];
+		uint64_t words[TS_BLOCK_BYTES / sizeof(uint64_t)];
+	} first;
+	struct ts_chunk_view view = { first.bytes, sizeof(first) };
 	struct ts_block_header header;
 	const char *why;
+	char *copy;
 
-	if (memcmp(at + offsetof(struct ts_block_header, magic), TS_STATS_MAGIC,
-		   strlen(TS_STATS_MAGIC)) != 0 ||
-	    !ts_snapshot_check_header(&view, &header, &why) ||
+	if (bytes < sizeof(first) || memcmp(at + offsetof(struct ts_block_header, magic),
+					    TS_STATS_MAGIC, strlen(TS_STATS_MAGIC)) != 0)
+		return;
+	memcpy(first.bytes, at, sizeof(first));
+	if (!ts_snapshot_check_header(&view, &header, &why) ||
 	    header.chunk_index >= TS_SNAPSHOT_CHUNKS_MAX || a->chunks[header.chunk_index].base ||
 	    (*pid && header.pid != *pid))
 		return;
+	if (bytes > ts_stats_chunk_bytes(header.chunk_index))
+		bytes = ts_stats_chunk_bytes(header.chunk_index);
+	bytes &= ~(size_t)(TS_BLOCK_BYTES - 1);
+	copy = malloc(bytes);
+	if (!copy)
+		return;
+	memcpy(copy, at, bytes);
 	*pid = header.pid;
-	if (view.bytes > ts_stats_chunk_bytes(header.chunk_index))
-		view.bytes = ts_stats_chunk_bytes(header.chunk_index);
-	view.bytes &= ~(size_t)(TS_BLOCK_BYTES - 1);
-	a->chunks[header.chunk_index] = view;
+	a->chunks[header.chunk_index] = (struct ts_chunk_view){ copy, bytes };
+	a->mapped[header.chunk_index] = false;
 }
 
 static void find_chunks(struct attachment *a, const struct file *file)
@@ -138,28 +153,21 @@ static void find_name(const struct file *file, struct ts_target *target)
 
 /* ------------------------------------------------------------------------------------------ files -- */
 
-/* Further chunks lie beside the first. They are copied: whoever writes them may cut them. */
+/* Further chunks lie beside the first. */
 static void take_files(struct attachment *a, const char *path)
 {
 	for (unsigned i = 0; i < TS_SNAPSHOT_CHUNKS_MAX; i++) {
 		char name[4096];
 		struct file file;
 		uint32_t pid = 0;
-		char *copy;
 
 		snprintf(name, sizeof(name), i ? "%s+%u" : "%s", path, i);
 		if (!map_file(name, &file))
 			return;
-		copy = malloc(file.size);
-		if (copy) {
-			memcpy(copy, file.bytes, file.size);
-			take_chunk_at(a, copy, file.size, &pid);
-		}
+		take_chunk_at(a, file.bytes, file.size, &pid);
 		munmap((void *)file.bytes, file.size);
-		if (!a->chunks[i].base) {
-			free(copy);
+		if (!a->chunks[i].base)
 			return;
-		}
 	}
 }
 
@@ -194,17 +202,12 @@ bool attach_file(const char *path, struct attachment *a, struct ts_target *targe
 	if (core) {
 		find_chunks(a, &file);
 		find_name(&file, target);
-		a->file = file.bytes;
-		a->file_bytes = file.size;
 	} else {
 		take_files(a, path);
-		munmap((void *)file.bytes, file.size);
 	}
-	while (a->chunk_count < TS_SNAPSHOT_CHUNKS_MAX && a->chunks[a->chunk_count].base)
-		a->chunk_count++;
+	munmap((void *)file.bytes, file.size);
+	attach_keep_contiguous(a);
 	describe(target, a, core ? "core" : "file", file.written_ns);
 	snprintf(a->why, sizeof(a->why), "%s holds no stats segment", path);
-	if (!a->chunk_count)
-		detach(a);
 	return a->chunk_count > 0;
 }

@@ -60,8 +60,6 @@ bool proc_is_named(pid_t pid, const char *name);
 struct attachment {
 	struct ts_chunk_view chunks[TS_SNAPSHOT_CHUNKS_MAX];
 	bool mapped[TS_SNAPSHOT_CHUNKS_MAX];
-	const void *file; /* all chunks lie in it; NULL: each by itself */
-	size_t file_bytes;
 	size_t chunk_count;
 	bool gaps;     /* chunks are missing: private memory of the process, or too many */
 	char why[256]; /* a sentence, if nothing could be attached */
@@ -71,6 +69,8 @@ bool attach(pid_t pid, struct attachment *a);
 /* From what a file holds: a core dump, or the chunks of a segment (PATH, PATH+1, ...). Fills in `target`. */
 bool attach_file(const char *path, struct attachment *a, struct ts_target *target);
 void detach(struct attachment *a);
+/* Counts the chunks from the first to the first that is missing; those behind are given up. */
+void attach_keep_contiguous(struct attachment *a);
 /* An open file of the process, and what its link says; false ends the visit. */
 typedef bool visit_fd(const char *path, const char *link, void *context);
 /* False with errno: the process cannot be looked into. */
