@@ -7,6 +7,7 @@
 # start_victim WORD...: a program that has done as told (tests/cli/victim.c); its id in $victim, its name in $name
 start_victim() {
 	start "$abs_top_builddir/tests/cli/victim" "$@"
+	# shellcheck disable=SC2034 # for those who source this
 	victim=$watched
 }
 
