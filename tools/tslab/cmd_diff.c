@@ -239,7 +239,10 @@ static json_t *load(const char *path)
 {
 	struct source source = { .file = path, .bare = true };
 
-	return source_load(&source);
+	json_t *document = source_load(&source);
+
+	source_close(&source);
+	return document;
 }
 
 static int run(struct source *source, int argc, char **argv)

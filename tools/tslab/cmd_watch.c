@@ -29,8 +29,9 @@ static const struct option_row options[] = {
 	{ .name = NULL },
 };
 
+static char *column_list; /* cut at its commas */
 static struct {
-	char *path;
+	const char *path;
 	const struct ts_field *field;
 } columns[FIELDS_MAX];
 static size_t column_count;
@@ -38,9 +39,10 @@ static size_t column_count;
 /* False = complained. */
 static bool choose_columns(void)
 {
-	char *rest = NULL, *list = strdup(set.fields);
+	char *rest = NULL;
 
-	for (char *path = list ? strtok_r(list, ",", &rest) : NULL; path;
+	column_list = strdup(set.fields);
+	for (char *path = column_list ? strtok_r(column_list, ",", &rest) : NULL; path;
 	     path = strtok_r(NULL, ",", &rest)) {
 		const struct ts_field *field = find_field(path);
 
@@ -103,19 +105,11 @@ static void print_object(const json_t *before, const json_t *after)
 	json_decref(line);
 }
 
-static int run(struct source *source, int argc, char **argv)
+static int watch(struct source *source, json_t *before)
 {
-	json_t *before, *after;
-
-	if (!choose_columns())
-		return complain_usage();
-	source->bare = source->brief = true;
-	source->groups = 1u << TS_GROUP_GLOBAL;
-	for (size_t i = 0; i < column_count; i++)
-		source->groups |= groups_of(columns[i].field);
-	before = source_document(source, argc, argv);
 	for (size_t line = 0; before && (!set.count || line < set.count); line++) {
-		after = source_next(source, set.interval_ms);
+		json_t *after = source_next(source, set.interval_ms);
+
 		if (after && set.json)
 			print_object(before, after);
 		else if (after && line % LINES_A_HEADING == 0)
@@ -131,6 +125,23 @@ static int run(struct source *source, int argc, char **argv)
 		return source->over ? EXIT_FINE : EXIT_TROUBLE;
 	json_decref(before);
 	return EXIT_FINE;
+}
+
+static int run(struct source *source, int argc, char **argv)
+{
+	int code;
+
+	if (choose_columns()) {
+		source->bare = source->brief = true;
+		source->groups = 1u << TS_GROUP_GLOBAL;
+		for (size_t i = 0; i < column_count; i++)
+			source->groups |= groups_of(columns[i].field);
+		code = watch(source, source_document(source, argc, argv));
+	} else {
+		code = complain_usage();
+	}
+	free(column_list);
+	return code;
 }
 
 const struct command command_watch = {

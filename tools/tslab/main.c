@@ -82,6 +82,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 	if (options_read(command, &argc, &argv, &code))
 		code = command->run(&the_source, argc, argv);
+	source_close(&the_source);
 	return finish_output(code);
 }
 

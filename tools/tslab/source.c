@@ -281,3 +281,9 @@ json_t *source_reload(struct source *source)
 	source->pid = find_only(source->name);
 	return source->pid ? source_load(source) : NULL;
 }
+
+void source_close(struct source *source)
+{
+	history_close(source->history);
+	source->history = NULL;
+}

@@ -109,6 +109,8 @@ json_t *source_next(struct source *source, uint64_t ms);
 bool source_wait(struct source *source, uint64_t ms);
 /* Once more, at once; a name is looked up anew when its process is gone. */
 json_t *source_reload(struct source *source);
+/* Lets go of a recording that was read. */
+void source_close(struct source *source);
 /* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
 
