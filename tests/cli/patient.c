@@ -335,6 +335,14 @@ static void healthy_large(void)
 	}
 }
 
+/* A ring that goes round and round, until nobody turns it any more. */
+static void ring_stalled(void)
+{
+	for (int i = 0; i < 1000; i++)
+		require(!tslab_epoch_advance(NULL, NULL), "advance");
+	sleep(2);
+}
+
 static const struct {
 	const char *name;
 	void (*show)(void);
@@ -359,6 +367,7 @@ static const struct {
 	{ "low-yield", low_yield },
 	{ "locked-memory", locked_memory },
 	{ "closing-backlog", closing_backlog },
+	{ "ring-stalled", ring_stalled },
 	{ "crowded-processor", crowded_processor },
 	{ "healthy-requests", healthy_requests },
 	{ "healthy-server", healthy_server },

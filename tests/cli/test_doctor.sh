@@ -55,6 +55,7 @@ one undersized-cache cache-undersized '^Class 3 cache undersized \((9[5-9]|100)%
 one low-yield low-reclamation-yield 'give little back'
 one locked-memory madvise-failed 'refuses to take memory back'
 one closing-backlog closing-backlog 'pile up'
+one ring-stalled ring-stalled 'stands still' --threshold 1
 TSLAB_SAMPLE=1
 export TSLAB_SAMPLE
 if [ -z "$TEST_RUNNER" ]; then

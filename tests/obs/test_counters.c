@@ -111,6 +111,47 @@ static void slow_paths_of_a_warm_lane(void **state)
 	assert_int_equal(ts_class_slow_hits(&after) - ts_class_slow_hits(&before), 7);
 }
 
+/* Request after request: once the slabs are there, none is cut, and no chunk is taken. */
+static void steady_state(void **state)
+{
+	struct ts_class_counts before = { .slabs_opened = 0 }, after;
+
+	(void)state;
+	for (unsigned request = 0; request < 1010; request++) {
+		tslab_epoch_t epoch;
+
+		if (request == 10)
+			before = look()->class_total;
+		assert_int_equal(tslab_scope_begin(NULL, "steady", &epoch), 0);
+		for (unsigned i = 0; i < 300; i++)
+			assert_non_null(tslab_malloc(16 + i * 5));
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+	after = look()->class_total;
+	assert_int_equal(after.slabs_opened, before.slabs_opened);
+	assert_int_equal(after.chunk_misses, before.chunk_misses);
+}
+
+/* A lock is for a chunk: of a thousand operations less than one takes it. */
+static void locks_are_rare(void **state)
+{
+	enum { OPERATIONS = 400000 };
+	uint64_t before = counters().lock_fast + counters().lock_contended, locks;
+	static void *held[4096];
+
+	(void)state;
+	for (unsigned i = 0; i < OPERATIONS; i++) {
+		void **place = &held[i * 2654435761u % 4096];
+
+		tslab_free(*place);
+		*place = tslab_malloc(16 + i % 1000);
+	}
+	locks = counters().lock_fast + counters().lock_contended - before;
+	for (unsigned i = 0; i < 4096; i++)
+		tslab_free(held[i]);
+	assert_true(locks > 0 && locks * 1000 < OPERATIONS);
+}
+
 static void refused_by_a_closed_epoch(void **state)
 {
 	tslab_epoch_t epoch = new_epoch(NULL, "closed");
@@ -692,6 +733,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slow_paths_by_cause),
 		cmocka_unit_test(slow_paths_of_a_warm_lane),
+		cmocka_unit_test(steady_state),
+		cmocka_unit_test(locks_are_rare),
 		cmocka_unit_test(refused_by_a_closed_epoch),
 		cmocka_unit_test(close_telemetry),
 		cmocka_unit_test(returns_by_class),

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,15 @@ static struct tslab_thread_stats self_now(void)
 static void set_interval(uint64_t interval)
 {
 	ts_a64_store_rlx(&ts_control()->sample_interval, interval);
+}
+
+/* Instead of the C library's: who asks for the time is counted. */
+static atomic_ulong clock_reads;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	clock_reads++;
+	return (int)syscall(SYS_clock_gettime, clock, now);
 }
 
 /* From the environment: the first allocation of the process counts as well. */
@@ -117,6 +127,29 @@ static void off_again(void **state)
 		tslab_free(tslab_malloc(100 + i % 30000));
 	assert_int_equal(self_now().alloc_samples, before);
 	set_interval(0);
+}
+
+/* Off, nobody looks at a clock: not on the fast path, not for new slabs and chunks, not around a lock. */
+static void no_clock_while_off(void **state)
+{
+	static void *held[4096];
+	uint64_t locks = counters().lock_fast;
+	unsigned long before;
+
+	(void)state;
+	set_interval(0);
+	tslab_free(tslab_malloc(100)); /* takes notice */
+	before = clock_reads;
+	for (unsigned i = 0; i < 1000000; i++) {
+		void **place = &held[i * 2654435761u % 4096];
+
+		tslab_free(*place);
+		*place = tslab_malloc(16 + i % 4000);
+	}
+	assert_int_equal(clock_reads, before);
+	assert_true(counters().lock_fast > locks);
+	for (unsigned i = 0; i < 4096; i++)
+		tslab_free(held[i]);
 }
 
 /* What an allocation waits for somebody else is wall time and not CPU time. */
@@ -260,9 +293,13 @@ static void competition_is_waiting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_in_1024),           cmocka_unit_test(every_way_out),
-		cmocka_unit_test(closing_while_sampled), cmocka_unit_test(off_again),
-		cmocka_unit_test(waiting_is_not_work),   cmocka_unit_test(competition_is_waiting),
+		cmocka_unit_test(one_in_1024),
+		cmocka_unit_test(every_way_out),
+		cmocka_unit_test(closing_while_sampled),
+		cmocka_unit_test(off_again),
+		cmocka_unit_test(no_clock_while_off),
+		cmocka_unit_test(waiting_is_not_work),
+		cmocka_unit_test(competition_is_waiting),
 	};
 
 	setenv("TSLAB_SAMPLE", "1024", 1);

@@ -487,6 +487,39 @@ static void check_ring(struct checkup *c)
 		    (unsigned long long)closing);
 }
 
+/*
+ * A ring that is advanced again and again, and then no more: ten times longer than usual, and longer than
+ * the threshold. Whoever advances it has stopped, and what it frees by that stays.
+ */
+static void check_advance(struct checkup *c)
+{
+	static const struct kind kind = {
+		"ring-stalled", "warning", "low", "RingStalled",
+		"see whether the thread that calls tslab_epoch_advance still runs"
+	};
+	uint64_t advances = get_u64(c->document, "total_epoch_advances");
+	double ran_s =
+		(get_number(c->document, "timestamp_ns") - get_number(c->document, "start_time_ns")) /
+		1e9;
+	const json_t *epoch;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->document, "epochs"), i, epoch) {
+		uint64_t age_s = get_u64(epoch, "age_sec");
+		double before_s = ran_s - (double)age_s;
+
+		if (get_u64(epoch, "epoch_id") != get_u64(c->document, "current_epoch") ||
+		    get_u64(epoch, "heap_id") || advances < 3 || !age_s || age_s < c->threshold_s ||
+		    (double)age_s * (double)advances < 10 * before_s)
+			continue;
+		add(c, &kind, "", "The epoch ring stands still",
+		    "entry %llu of the default heap's ring is current for %llu s; before, the ring was "
+		    "advanced %llu times in %.1f s",
+		    (unsigned long long)get_u64(epoch, "epoch_id"), (unsigned long long)age_s,
+		    (unsigned long long)advances, before_s);
+	}
+}
+
 static void check_segment(struct checkup *c)
 {
 	static const struct kind kind = {
@@ -516,6 +549,7 @@ json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 	check_samples(&c);
 	check_contention(&c);
 	check_ring(&c);
+	check_advance(&c);
 	check_segment(&c);
 	return c.findings;
 }
