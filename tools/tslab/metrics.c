@@ -17,12 +17,19 @@ struct epoch_series {
 	bool summed;
 };
 
+struct class_series {
+	const json_t *row;
+	char labels[80];
+};
+
 struct view {
 	const json_t *document;
 	json_t *ranked; /* epochs by size */
 	json_t *sums;   /* "state label" -> an epoch's object, added up */
 	struct epoch_series *epochs;
 	size_t epoch_count;
+	struct class_series *classes;
+	size_t class_count;
 };
 
 struct writer {
@@ -124,6 +131,36 @@ static void sum_up(struct view *view, const json_t *epoch)
 	add_up(sum, epoch);
 }
 
+/* A class that nothing was ever asked of has no series. */
+static bool is_in_use(const json_t *row)
+{
+	return get_u64(row, "allocations") || get_u64(row, "slow_path_hits") ||
+	       get_u64(row, "slow_path_epoch_closed");
+}
+
+static bool add_classes(struct view *view, const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	view->classes = calloc(json_array_size(rows) + 1, sizeof(*view->classes));
+	if (!view->classes)
+		return false;
+	json_array_foreach(rows, i, row) {
+		struct class_series *series = &view->classes[view->class_count];
+
+		if (!is_in_use(row))
+			continue;
+		series->row = row;
+		snprintf(series->labels, sizeof(series->labels),
+			 "class=\"%llu\",object_size=\"%llu\"",
+			 (unsigned long long)get_u64(row, "class_index"),
+			 (unsigned long long)get_u64(row, "object_size"));
+		view->class_count++;
+	}
+	return true;
+}
+
 static bool make_view(struct view *view, const json_t *document)
 {
 	size_t i, shown = 0;
@@ -142,7 +179,7 @@ static bool make_view(struct view *view, const json_t *document)
 		else
 			sum_up(view, epoch);
 	}
-	return true;
+	return add_classes(view, json_object_get(document, "classes"));
 }
 
 static void free_view(struct view *view)
@@ -150,6 +187,7 @@ static void free_view(struct view *view)
 	json_decref(view->ranked);
 	json_decref(view->sums);
 	free(view->epochs);
+	free(view->classes);
 }
 
 /* --------------------------------------------------------------------------------------- samples -- */
@@ -197,9 +235,19 @@ static void put_header(struct writer *w)
 
 static void put_label(struct writer *w, const char *name, const char *text)
 {
-	fprintf(w->to, "%c%s=\"", w->has_labels ? ',' : '{', name);
+	putc(w->has_labels ? ',' : '{', w->to);
+	fputs(name, w->to);
+	fputs("=\"", w->to);
 	put_escaped(w->to, text, "\\\"\n");
 	putc('"', w->to);
+	w->has_labels = true;
+}
+
+/* Labels as they are written. */
+static void put_labels(struct writer *w, const char *labels)
+{
+	putc(w->has_labels ? ',' : '{', w->to);
+	fputs(labels, w->to);
 	w->has_labels = true;
 }
 
@@ -216,7 +264,9 @@ static void begin_sample(struct writer *w, const char *suffix, const struct view
 {
 	if (!w->has_header)
 		put_header(w);
-	fprintf(w->to, METRICS_PREFIX "%s%s", w->family->name, suffix);
+	fputs(METRICS_PREFIX, w->to);
+	fputs(w->family->name, w->to);
+	fputs(suffix, w->to);
 	w->has_labels = false;
 	if (!w->format->of_many || !view || !strcmp(w->family->name, "process_info"))
 		return;
@@ -304,32 +354,17 @@ static void write_info(struct writer *w, const struct view *view)
 	fputs("1\n", w->to);
 }
 
-/* A class that nothing was ever asked of has no series. */
-static bool is_in_use(const json_t *row)
-{
-	return get_u64(row, "allocations") || get_u64(row, "slow_path_hits") ||
-	       get_u64(row, "slow_path_epoch_closed");
-}
-
-static void begin_class_sample(struct writer *w, const struct view *view, const json_t *row)
-{
-	begin_sample(w, "", view);
-	put_number_label(w, "class", get_u64(row, "class_index"));
-	put_number_label(w, "object_size", get_u64(row, "object_size"));
-}
-
 static void write_class(struct writer *w, const struct view *view)
 {
 	const struct ts_field *field = w->family->members[0].field;
-	const json_t *row;
-	size_t i;
 
-	json_array_foreach(json_object_get(view->document, "classes"), i, row) {
-		const json_t *value = json_object_get(row, field->name);
+	for (size_t i = 0; i < view->class_count; i++) {
+		const json_t *value = json_object_get(view->classes[i].row, field->name);
 
-		if (!json_is_number(value) || !is_in_use(row))
+		if (!json_is_number(value))
 			continue;
-		begin_class_sample(w, view, row);
+		begin_sample(w, "", view);
+		put_labels(w, view->classes[i].labels);
 		end_labels(w);
 		put_value(w, field, value);
 	}
@@ -339,15 +374,18 @@ static void write_class(struct writer *w, const struct view *view)
 static void write_contention(struct writer *w, const struct view *view)
 {
 	const struct ts_field *field = w->family->members[0].field;
-	const json_t *row, *label;
-	size_t i, k;
 
-	json_array_foreach(json_object_get(view->document, "classes"), i, row) {
-		json_array_foreach(json_object_get(row, "contention_by_label"), k, label) {
-			begin_class_sample(w, view, row);
-			put_label(w, "label", get_text(label, "label"));
+	for (size_t i = 0; i < view->class_count; i++) {
+		const json_t *rows = json_object_get(view->classes[i].row, "contention_by_label");
+		const json_t *row;
+		size_t k;
+
+		json_array_foreach(rows, k, row) {
+			begin_sample(w, "", view);
+			put_labels(w, view->classes[i].labels);
+			put_label(w, "label", get_text(row, "label"));
 			end_labels(w);
-			put_value(w, field, json_object_get(label, field->name));
+			put_value(w, field, json_object_get(row, field->name));
 		}
 	}
 }
