@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program to watch: three epochs that hold 50, 10 and 5 MiB, and a thread that fills the ring's epochs one
- * after the other. Prints "ready"; ends when stdin does.
+ * A program to watch. It prints "ready" and ends when stdin does.
+ *
+ *   generations          three epochs that hold 50, 10 and 5 MiB, and a thread that fills the ring's epochs one
+ *                        after the other
+ *   generations reclaim  an epoch of 100 MiB; at a line of stdin its objects are freed and it is closed
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <tslab/tslab.h>
@@ -55,17 +59,42 @@ static void *rotate(void *endless)
 	return NULL;
 }
 
-int main(void)
+static void say_ready(void)
+{
+	puts("ready");
+	fflush(stdout);
+}
+
+static void reclaim(void)
+{
+	enum { OBJECTS = 12800, OBJECT_BYTES = 8192 };
+	static void *objects[OBJECTS];
+	tslab_epoch_t epoch;
+
+	require(!tslab_epoch_open(NULL, "batch", &epoch), "open");
+	for (unsigned i = 0; i < OBJECTS; i++)
+		require((objects[i] = tslab_alloc(epoch, OBJECT_BYTES)) != NULL, "alloc");
+	say_ready();
+	while (getchar() != '\n')
+		;
+	free_all(objects, OBJECTS);
+	require(!tslab_epoch_close(epoch), "close");
+}
+
+int main(int argc, char **argv)
 {
 	pthread_t thread;
 	int endless = 1;
 
-	hold("request-handler", 50);
-	hold("background-task", 10);
-	hold("cache", 5);
-	require(!pthread_create(&thread, NULL, rotate, &endless), "thread");
-	puts("ready");
-	fflush(stdout);
+	if (argc > 1 && !strcmp(argv[1], "reclaim")) {
+		reclaim();
+	} else {
+		hold("request-handler", 50);
+		hold("background-task", 10);
+		hold("cache", 5);
+		require(!pthread_create(&thread, NULL, rotate, &endless), "thread");
+		say_ready();
+	}
 	while (getchar() != EOF)
 		;
 	return 0;

@@ -45,9 +45,14 @@ ask() {
 	jq -e '.status == "success"' "$work/answer" >/dev/null && jq -c .data.result "$work/answer"
 }
 
-# answers QUERY [JQ-EXPRESSION]: not empty, and the expression is true of the vector
+answers_now() {
+	ask "$1" >"$work/out" && jq -e "(length > 0) and (${2-true})" "$work/out"
+}
+
+# answers QUERY [JQ-EXPRESSION]: not empty, and the expression is true of the vector; soon, as a busy machine may miss
+# a scrape, after which there are no series until the next
 answers() {
-	if ! ask "$1" >"$work/out" || ! jq -e "(length > 0) and (${2-true})" "$work/out" >/dev/null; then
+	if ! await 10 answers_now "$@"; then
 		echo "not as wanted: $1" >>"$work/err"
 		return 1
 	fi

@@ -27,7 +27,9 @@ busy=$watched
 start "$generations"
 attributed=$watched
 "$tslab" set rss-probe=always "$attributed" >>"$work/out" 2>&1 || bail 'cannot switch the probe on'
-export_for_ever "$work/text/tslab.prom" "$busy" "$attributed" &
+start "$generations" reclaim
+reclaiming=$watched
+export_for_ever "$work/text/tslab.prom" "$busy" "$attributed" "$reclaiming" &
 children="$children $!"
 start_node_exporter "$work/text"
 sed -e "s/15s/1s/; s|targets/node-\\*.yml|$work/node-*.yml|" "$abs_top_srcdir/monitoring/prometheus.yml" >"$work/prometheus.yml"
@@ -41,9 +43,9 @@ enough() { # a rate has something to go by
 	ask 'min(count_over_time(temporal_slab_up[1m])) > 8' | jq -e 'length > 0'
 }
 await 40 enough
-ok 'figures of both programs arrive'
-answers 'temporal_slab_up' 'length == 2 and all(.[]; .value[1] == "1")' &&
-	answers 'temporal_slab_process_info{comm=~"watched.*"}' 'length == 2'
+ok 'figures of the programs arrive'
+answers 'temporal_slab_up' 'length == 3 and all(.[]; .value[1] == "1")' &&
+	answers 'temporal_slab_process_info{comm=~"watched.*"}' 'length == 3'
 ok 'each says whose it is'
 
 # each_answers FILE WHAT: every query of the file, behind a name and a tab, has a result
@@ -100,6 +102,23 @@ answers 'rate(temporal_slab_class_slow_path_hits_total{class="3"}[1m])' 'any(.[]
 	answers 'rate(temporal_slab_slow_cache_miss_total[1m])'
 ok 'slow paths of a class'
 
+# -- memory that goes back ---------------------------------------------------------------------------
+about() { # about QUERY LOW HIGH
+	answers "$1" "(.[0].value[1] | tonumber) | . >= $2 and . <= $3"
+}
+of_reclaiming="{pid=\"$reclaiming\"}"
+given_back=temporal_slab_madvise_bytes_total$of_reclaiming
+about "temporal_slab_epoch_rss_bytes{pid=\"$reclaiming\",label=\"batch\"}" 104857600 106000000 && about "$given_back" 0 0
+ok 'a batch holds 100 MiB'
+echo >"$work/in"
+returned() { # but for what a thread retains, 1 MiB
+	about "$given_back" 103000000 106000000
+}
+await 20 returned && about "max_over_time(rate(${given_back}[5s])[1m:1s])" 20000000 106000000 &&
+	about "temporal_slab_madvise_failures_total$of_reclaiming" 0 0 &&
+	about "temporal_slab_committed_bytes$of_reclaiming" 0 2000000
+ok 'they go back, as a rate of madvise without a failure, and nothing is left to reclaim'
+
 # -- federation --------------------------------------------------------------------------------------
 curl -fsG "$prometheus/federate" --data-urlencode 'match[]={__name__=~"temporal_slab_label:.*"}' >"$work/out" 2>>"$work/err"
 shows '^temporal_slab_label:rss_bytes:sum\{.*label="cache".*,cluster="default",replica="a"\} 5\.24288e\+06' && [ "$(grep -vc '^#' "$work/out")" -ge 4 ]
@@ -107,9 +126,9 @@ ok 'another Prometheus gets series that say where they come from'
 
 # -- the end of a program ----------------------------------------------------------------------------
 kill "$busy"
-"$tslab" export prometheus --output "$work/text/tslab.prom" "$attributed" 2>>"$work/err"
+"$tslab" export prometheus --output "$work/text/tslab.prom" "$attributed" "$reclaiming" 2>>"$work/err"
 gone() {
-	ask 'temporal_slab_up' | jq -e 'length == 1'
+	ask 'temporal_slab_up' | jq -e 'length == 2'
 }
 await 10 gone
 ok 'a program that is over has no series any more'
