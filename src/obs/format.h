@@ -21,7 +21,7 @@
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */
 #define TS_STATS_MAJOR 1u
-#define TS_STATS_MINOR 1u
+#define TS_STATS_MINOR 2u
 
 #define TS_STATS_CHUNK_BYTES ((size_t)256 * 1024)
 #define TS_STATS_BUILD_ID_BYTES 32
@@ -63,6 +63,10 @@ struct ts_block_header {
 		uint16_t objects_per_slab;
 		uint16_t units_per_slab;
 	} size_class[TS_CLASS_COUNT];
+	/* since minor 2; 0 before, and where the CPU does not say */
+	uint64_t cycles_hz;
+	uint32_t cycles_step;
+	uint32_t cache_line_bytes;
 };
 
 /* One row of words.def. */

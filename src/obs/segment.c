@@ -264,6 +264,9 @@ static void write_header(struct ts_block_header *header, unsigned chunk)
 	header->build_id_bytes = own_build_id(header->build_id, sizeof(header->build_id));
 	snprintf(header->version, sizeof(header->version), "%s", tslab_version());
 	ts_arch_features(header->features, sizeof(header->features));
+	header->cycles_hz = ts_arch_cycles_hz();
+	header->cycles_step = (uint32_t)ts_arch_cycles_step();
+	header->cache_line_bytes = TS_ARCH_CACHE_LINE_BYTES;
 	describe_classes(header);
 	describe_process(header);
 	close_block(&header->head, TS_BLOCK_HEADER);

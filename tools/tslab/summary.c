@@ -19,16 +19,35 @@ static void print_count(FILE *to, const char *label, const json_t *object, const
 		remark);
 }
 
+/* What the figures were made on. */
+static void print_machine(FILE *to, const json_t *d)
+{
+	char page[HUMAN_BYTES], features[CLEAN_BYTES];
+	double megahertz = get_number(d, "cycle_counter_hz") / 1e6;
+
+	fprintf(to, "machine %s", get_text(d, "arch"));
+	if (*get_text(d, "features"))
+		fprintf(to, " (%s)", clean(get_text(d, "features"), features, sizeof(features)));
+	fprintf(to, ", pages of %s", human_bytes(get_u64(d, "page_size"), page));
+	if (get_u64(d, "cache_line_size"))
+		fprintf(to, ", cache lines of %llu bytes",
+			(unsigned long long)get_u64(d, "cache_line_size"));
+	if (megahertz > 0)
+		fprintf(to, ", cycle counter at %.6g MHz", megahertz);
+	fputs("\n\n", to);
+}
+
 static void print_process(FILE *to, const json_t *d)
 {
 	char comm[64], age[HUMAN_BYTES];
 	uint64_t started = get_u64(d, "start_time_ns"), now = get_u64(d, "timestamp_ns");
 
-	fprintf(to, "process %llu (%s), %s, libtslab %s, using it for %s%s\n\n",
+	fprintf(to, "process %llu (%s), %s, libtslab %s, using it for %s%s\n",
 		(unsigned long long)get_u64(d, "pid"),
 		clean(get_text(d, "comm"), comm, sizeof(comm)), get_text(d, "arch"),
 		get_text(d, "lib_version"), human_seconds(ts_minus(now, started) / 1000000000u, age),
 		json_is_true(json_object_get(d, "consistent")) ? "" : "; figures mix two moments");
+	print_machine(to, d);
 	fputs("memory\n", to);
 	print_bytes(to, "live", d, "live_bytes", "in objects of the program");
 	print_bytes(to, "held", d, "committed_bytes", "by epochs, and retained");
