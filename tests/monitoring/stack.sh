@@ -21,6 +21,7 @@ sed -e 's/age_seconds > 300/age_seconds > 3/' -e 's/for: [0-9]*m/for: 1s/' \
 # shellcheck source=tests/acceptance/rows-observer.sh
 . "$abs_top_srcdir/tests/acceptance/rows-observer.sh"
 with_label_contention >"$work/out" 2>&1 || bail "no build with contention by label: $(tail -n 5 "$work/out")"
+# shellcheck disable=SC2154 # with_label_contention sets it
 start "$labelled/tests/cli/victim" leak closing misuse busy
 busy=$watched
 "$tslab" set sample-rate=64 rss-probe=always "$busy" >"$work/out" 2>&1 || bail 'cannot switch sampling on'
