@@ -26,13 +26,12 @@ patient() {
 	return $status
 }
 
-# cli TEST NAME...: tests of tests/cli/test_TEST.sh passed, in `make check` after the last build, or now
+# cli TEST NAME...: tests of tests/cli/test_TEST.sh passed, after the last build
 cli() {
-	log=$abs_top_builddir/tests/cli/test_$1.log
-	[ -n "$(find "$log" -newer "$tslab" 2>/dev/null)" ] || log=$work/cli_$1
-	if [ ! -e "$log" ]; then
-		export abs_top_builddir abs_top_srcdir
-		"$abs_top_srcdir/tests/cli/test_$1.sh" >"$log" 2>&1
+	log=$abs_top_builddir/tests/cli/$1.tap
+	export abs_top_builddir
+	if [ -z "$(find "$log" -newer "$tslab" 2>/dev/null)" ]; then
+		"$abs_top_srcdir/tests/cli/run" "$1" >"$work/cli" 2>&1
 	fi
 	shift
 	for name; do

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # usage: tests/cli/figures.sh [SECONDS]   (in a build directory, on a quiet machine)
 # What the tool costs: time from its start to the first answer, the processor that watching and recording
-# take, the size of a day's recording. Prints a table; fails where a bound is missed that docs/cli.md names.
+# take, the size of a day's recording. Prints TAP: what misses a bound that docs/cli.md names is not ok.
 set -u
 seconds=${1-20}
 : "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
@@ -12,14 +12,14 @@ need jq curl python3
 missed=0
 
 row() { # row WHAT VALUE UNIT BOUND: BOUND may be -
-	verdict=
+	count=$((count + 1))
+	verdict=ok
 	if [ "$4" != - ] && ! awk -v v="$2" -v b="$4" 'BEGIN { exit !(v <= b) }'; then
-		verdict=' MISSED'
+		verdict='not ok'
 		missed=1
 	fi
-	printf '%-62s %10s %-16s %s%s\n' "$1" "$2" "$3" "${4#-}" "$verdict"
+	echo "$verdict $count - $1: $2 $3$([ "$4" = - ] || echo ", at most $4")"
 }
-
 
 # The best of 20: the machine's own delays are no figure of the tool.
 first_answer() {
@@ -88,4 +88,5 @@ row 'tslab serve, its page open, at 1 Hz' "$(asked_of_server /api/v1/snapshot)" 
 a_day 'recording at 1 Hz, 64 epochs at rest' 64:0 50
 a_day 'recording at 1 Hz, 64 epochs, 8 at work each second' 64:8 50
 a_day 'recording at 1 Hz, 64 epochs, all at work in 18 size classes' 64:64 -
+echo "1..$count"
 exit $missed
