@@ -3,7 +3,7 @@
 # Each fuzz target runs its corpus, and random inputs of today's seed. Prints TAP.
 set -u
 : "${abs_top_srcdir:?}" "${abs_top_builddir:?}" "${FUZZ_RANDOM:=300}" "${FUZZ_SEED:=$(date +%Y%m%d)}"
-targets='api segment'
+targets='api segment recording'
 number=0
 failed=0
 log=$(mktemp) || exit 99
