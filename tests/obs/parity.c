@@ -93,12 +93,15 @@ static void *work(void *arg)
 		pthread_mutex_lock(&turns);
 		while (turn != round * THREADS + self)
 			pthread_cond_wait(&changed, &turns);
+		/* Inside all the time, so that what others free here is handed over. */
 		if (!round)
-			require(!tslab_epoch_open(heap, "threads", &epoch), "open");
+			require(!tslab_epoch_open(heap, "threads", &epoch) &&
+					!tslab_domain_enter(epoch),
+				"open");
 		churn(epoch, 300);
 		request(round);
 		if (round + 1 == ROUNDS)
-			require(!tslab_epoch_close(epoch), "close");
+			require(!tslab_domain_exit(epoch) && !tslab_epoch_close(epoch), "close");
 		turn++;
 		pthread_cond_broadcast(&changed);
 		pthread_mutex_unlock(&turns);
