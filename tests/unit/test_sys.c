@@ -125,14 +125,19 @@ static void require_states(unsigned call, bool done, enum state before, enum sta
 	}
 }
 
+static bool emulated(void)
+{
+	const char *runner = getenv("TEST_RUNNER");
+
+	return runner && *runner;
+}
+
 /* Each call of the table once, on an arena of its own. */
 static void run_table(enum kind kind, int (*function)(void *, size_t), enum state before,
 		      enum state after)
 {
 	/* An emulator of system calls alone does not play larger pages well enough to be asked. */
-	const char *runner = getenv("TEST_RUNNER");
-
-	if (!TEST_SIMULATED && runner && *runner && ts_sys_page_bytes() > GRAIN)
+	if (!TEST_SIMULATED && emulated() && ts_sys_page_bytes() > GRAIN)
 		skip();
 	for (unsigned p = 0; p < sizeof(pages) / sizeof(pages[0]); p++) {
 		if (TEST_SIMULATED)
@@ -141,6 +146,9 @@ static void run_table(enum kind kind, int (*function)(void *, size_t), enum stat
 		for (unsigned i = 0; i < CALLS; i++) {
 			int error = errno_of(calls[i].answer[kind]);
 
+			/* qemu-user refuses to make nothing accessible. */
+			if (emulated() && kind == COMMIT && !bytes_of(calls[i].length))
+				continue;
 			make_arena(before);
 			assert_int_equal(function(arena + bytes_of(calls[i].offset),
 						  bytes_of(calls[i].length)),
