@@ -20,6 +20,7 @@ void run_epoch(void);
 void run_keep(void);
 void run_pins(void);
 void run_data(void);
+void run_shapes(void);
 
 static int parse_weaken(char *text)
 {
@@ -35,7 +36,8 @@ static int parse_weaken(char *text)
 	return 0;
 }
 
-static void (*const suites[])(void) = { run_node, run_data, run_epoch, run_keep, run_pins, run_lane };
+static void (*const suites[])(void) = { run_node, run_shapes, run_data, run_epoch,
+					run_keep, run_pins,   run_lane };
 
 int main(int argc, char **argv)
 {
