@@ -63,12 +63,6 @@ row_16_memory_by_label_in_prometheus() {
 	monitoring stack 'memory by label: 50, 10 and 5 MiB'
 }
 
-# What is free does not wait as reclaimable: it has gone back.
-row_21_a_hundred_megabytes_go_back_as_a_rate_of_madvise() {
-	monitoring stack 'a batch holds 100 MiB' \
-		'they go back, as a rate of madvise without a failure, and nothing is left to reclaim'
-}
-
 row_41_prometheus_dashboard_and_alerts() {
 	for script in export rules stack setup; do
 		monitoring $script && ! grep '^not ok\|^Bail' "$abs_top_builddir/tests/monitoring/$script.tap" || return 1

@@ -4,25 +4,6 @@
 # they use.
 # shellcheck disable=SC2034,SC2154 # names of `run`
 
-# A build with an option: one that ci/test has made, or one of our own. Sets `other`.
-# other_build NAME LINE-OF-CONFIG.H OPTION TARGET...
-other_build() {
-	other=$abs_top_builddir/../$1
-	if ! grep -q "^#define $2" "$other/config.h" 2>/dev/null; then
-		other=$abs_top_builddir/acceptance-$1
-		mkdir -p "$other"
-		[ -e "$other/Makefile" ] || (cd "$other" && "$abs_top_srcdir/configure" --quiet "$3") || return 1
-	fi
-	shift 3
-	make -C "$other" -s "$@"
-}
-
-# Sets `labelled`.
-with_label_contention() {
-	other_build generic 'TSLAB_LABEL_CONTENTION 1' --enable-label-contention tests/obs/test_counters \
-		tests/cli/victim tools/tslab/tslab && labelled=$other
-}
-
 # Instructions, because they repeat where times do not; ci/test counts all workloads.
 row_5_statistics_cost_one_percent() {
 	other_build no-stats 'TSLAB_STATS 0' --disable-stats tslab-bench libtslab.la &&
@@ -70,7 +51,7 @@ by_label() { # by_label BUILD
 }
 
 row_102_four_series_by_label_only_if_enabled() {
-	with_label_contention && by_label "$labelled" >"$work/by-label" && [ "$(wc -l <"$work/by-label")" -eq 4 ] &&
+	with_label_contention && by_label "$other" >"$work/by-label" && [ "$(wc -l <"$work/by-label")" -eq 4 ] &&
 		grep -q 'temporal_slab_class_lock_fast_acquire_by_label_total{class="[0-9]*",object_size="[0-9]*",label="' \
 			"$work/victim.said" && [ -z "$(by_label "$abs_top_builddir")" ]
 }

@@ -3,13 +3,6 @@
 # Sourced behind tap.sh: a node exporter that reads figures of programs every second, and a Prometheus that
 # asks it. They keep all they have below $work.
 
-free_port() {
-	python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])'
-}
-
 # export_for_ever FILE ARGUMENT...: until told to end
 export_for_ever() {
 	file=$1
@@ -52,7 +45,7 @@ answers_now() {
 # answers QUERY [JQ-EXPRESSION]: not empty, and the expression is true of the vector; soon, as a busy machine may miss
 # a scrape, after which there are no series until the next
 answers() {
-	if ! await 10 answers_now "$@"; then
+	if ! await 20 answers_now "$@"; then
 		echo "not as wanted: $1" >>"$work/err"
 		return 1
 	fi

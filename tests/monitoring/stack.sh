@@ -18,11 +18,10 @@ cp "$abs_top_srcdir/monitoring/rules/tslab-recording.yml" "$work/rules/"
 sed -e 's/age_seconds > 300/age_seconds > 3/' -e 's/for: [0-9]*m/for: 1s/' \
 	"$abs_top_srcdir/monitoring/rules/tslab-alerts.yml" >"$work/rules/tslab-alerts.yml"
 
-# shellcheck source=tests/acceptance/rows-observer.sh
-. "$abs_top_srcdir/tests/acceptance/rows-observer.sh"
+# shellcheck source=tests/acceptance/builds.sh
+. "$abs_top_srcdir/tests/acceptance/builds.sh"
 with_label_contention >"$work/out" 2>&1 || bail "no build with contention by label: $(tail -n 5 "$work/out")"
-# shellcheck disable=SC2154 # with_label_contention sets it
-start "$labelled/tests/cli/victim" leak closing misuse busy
+start "$other/tests/cli/victim" leak closing misuse busy
 busy=$watched
 "$tslab" set sample-rate=64 rss-probe=always "$busy" >"$work/out" 2>&1 || bail 'cannot switch sampling on'
 start "$generations"
@@ -33,7 +32,8 @@ reclaiming=$watched
 export_for_ever "$work/text/tslab.prom" "$busy" "$attributed" "$reclaiming" &
 children="$children $!"
 start_node_exporter "$work/text"
-sed -e "s/15s/1s/; s|targets/node-\\*.yml|$work/node-*.yml|" "$abs_top_srcdir/monitoring/prometheus.yml" >"$work/prometheus.yml"
+# A scrape may take as long as the time between two: on a busy machine, a second.
+sed -e "s/15s/2s/; s|targets/node-\\*.yml|$work/node-*.yml|" "$abs_top_srcdir/monitoring/prometheus.yml" >"$work/prometheus.yml"
 echo "[{targets: ['$node']}]" >"$work/node-test.yml"
 began=$(date +%s)
 start_prometheus "$work/prometheus.yml"
@@ -41,9 +41,9 @@ run 0 promtool check config "$work/prometheus.yml"
 ok 'the configuration is valid'
 
 enough() { # a rate has something to go by
-	ask 'min(count_over_time(temporal_slab_up[1m])) > 8' | jq -e 'length > 0'
+	ask 'min(count_over_time(temporal_slab_up[1m])) > 4' | jq -e 'length > 0'
 }
-await 40 enough
+await 60 enough
 ok 'figures of the programs arrive'
 answers 'temporal_slab_up' 'length == 3 and all(.[]; .value[1] == "1")' &&
 	answers 'temporal_slab_process_info{comm=~"watched.*"}' 'length == 3'
@@ -115,7 +115,7 @@ echo >"$work/in"
 returned() { # but for what a thread retains, 1 MiB
 	about "$given_back" 103000000 106000000
 }
-await 20 returned && about "max_over_time(rate(${given_back}[5s])[1m:1s])" 20000000 106000000 &&
+await 20 returned && about "max_over_time(rate(${given_back}[10s])[2m:1s])" 9000000 106000000 &&
 	about "temporal_slab_madvise_failures_total$of_reclaiming" 0 0 &&
 	about "temporal_slab_committed_bytes$of_reclaiming" 0 2000000
 ok 'they go back, as a rate of madvise without a failure, and nothing is left to reclaim'

@@ -94,3 +94,10 @@ await() { # await SECONDS COMMAND...: until it succeeds
 		sleep 0.1
 	done
 }
+
+free_port() {
+	python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}

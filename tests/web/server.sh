@@ -8,14 +8,8 @@
 start_victim() {
 	start "$abs_top_builddir/tests/cli/victim" "$@"
 	# shellcheck disable=SC2034 # for those who source this
+	# shellcheck disable=SC2034 # for those who source this
 	victim=$watched
-}
-
-free_port() {
-	python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])'
 }
 
 stop_server() {
