@@ -118,6 +118,7 @@ void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
 	json->failed = false;
 	json->comma = false;
 	json->groups = ~0u;
+	json->wants = NULL;
 	json->used = 0;
 }
 
@@ -199,7 +200,7 @@ static void render_fields(struct ts_json *json, enum ts_field_group group,
 	for (size_t i = 0; i < ts_field_count; i++) {
 		struct ts_value value;
 
-		if (ts_fields[i].group != group)
+		if (ts_fields[i].group != group || (json->wants && !json->wants(&ts_fields[i])))
 			continue;
 		value = ts_fields[i].value(subject);
 		ts_json_value(json, ts_fields[i].name, &value);

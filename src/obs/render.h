@@ -25,6 +25,7 @@ struct ts_json {
 	bool failed;
 	bool comma;      /* before the next value */
 	uint32_t groups; /* of ts_render_snapshot only these: bit = enum ts_field_group; all at first */
+	bool (*wants)(const struct ts_field *field); /* and of them only such; NULL: all */
 	size_t used;
 	char buffer[4096];
 };

@@ -19,6 +19,13 @@ answers 200 /metrics && says '^content-type: text/plain; version=0.0.4' && shows
 	'^temporal_slab_epoch_refcount\{epoch="[0-9]+",state="ACTIVE",label="background-worker-3"\} 2$' &&
 	promtool check metrics <"$work/out" >"$work/promtool" 2>&1 && [ ! -s "$work/promtool" ]
 ok 'metrics, which promtool finds in order'
+"$tslab" export prometheus --naming clean "$victim" >"$work/exported"
+sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$work/exported" | sort >"$work/families"
+sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$work/out" | grep -v '_scrape_' | sort | diff "$work/families" - >"$work/err" &&
+	grep -v '^#' "$work/exported" | sed 's/ [^ ]*$//' | sort >"$work/series" &&
+	grep -v '^#' "$work/out" | grep -v '_scrape_' | sed 's/ [^ ]*$//' | sort | diff "$work/series" - >"$work/err" &&
+	[ "$(wc -l <"$work/series")" -gt 300 ]
+ok 'the same series as those of tslab export'
 answers 200 /api/v1/snapshot && says '^content-type: application/json' &&
 	json ".pid == $victim and .schema_version == 1" &&
 	json '[.findings[] | select(.id == "open-scope") | .evidence] | length == 1 and (.[0] | contains("victim.c:'"$leak_line"'"))'

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -176,6 +177,9 @@ static int serve(struct figures *figures)
 					    .stop = &stop };
 	bool good;
 
+	/* What one look needs the next one needs again: not back to the system and from it in between. */
+	mallopt(M_TRIM_THRESHOLD, 2 * HTTP_ANSWER_BYTES_MAX);
+	mallopt(M_MMAP_THRESHOLD, HTTP_ANSWER_BYTES_MAX);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	good = open_sockets(&listeners) && http_serve(&server);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -63,6 +64,13 @@ static void add_each(struct figures *f)
 		complain("no process uses libtslab that this user may read");
 }
 
+/* What no metric is made of, nor its labels. */
+static bool is_for_metrics(const struct ts_field *field)
+{
+	return *field->metric || field->type == TS_VALUE_TEXT || !strcmp(field->kind, "CONST") ||
+	       !strcmp(field->unit, "id");
+}
+
 size_t figures_take(struct figures *f, enum figures_detail detail)
 {
 	static const uint32_t for_metrics =
@@ -80,6 +88,7 @@ size_t figures_take(struct figures *f, enum figures_detail detail)
 	f->taken = detail;
 	f->source.bare = detail < FIGURES_ALL;
 	f->source.groups = detail < FIGURES_ALL ? for_metrics : 0;
+	f->source.wants = detail < FIGURES_ALL ? is_for_metrics : NULL;
 	f->source.brief = true;
 	f->taken_ms = now_ms;
 	f->documents = json_array();
@@ -117,6 +126,7 @@ const struct made_text *figures_metrics(struct figures *f)
 	to = open_memstream(&f->metrics.text, &f->metrics.bytes);
 	if (!to)
 		return NULL;
+	__fsetlocking(to, FSETLOCKING_BYCALLER); /* nobody else writes to it */
 	write_metrics(f, to);
 	if (fclose(to))
 		drop(&f->metrics);

@@ -108,7 +108,7 @@ static json_t *load_chunks(const struct source *source, const struct ts_target *
 		if (!source->bare)
 			symbols_resolve(&snapshot,
 					source->file && !source->sysroot ? "/" : source->sysroot);
-		document = make_document(&snapshot, source->groups);
+		document = make_document(&snapshot, source);
 	} else {
 		complain("process %d: its stats segment is %s", target->pid, why);
 	}

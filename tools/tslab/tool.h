@@ -88,9 +88,10 @@ struct source {
 	bool use_stdin;      /* --stdin */
 	bool bare;           /* no source lines: the command shows none */
 	uint32_t groups;     /* of fields that the command looks at, as in struct ts_json; 0: all */
-	bool only;           /* without any: the one process that there is */
-	bool brief;          /* the resident set may be off by a little, if that is cheaper */
-	bool over;           /* no more to come: the process has ended, or this tool was asked to */
+	bool (*wants)(const struct ts_field *field); /* of them; NULL: all */
+	bool only;  /* without any: the one process that there is */
+	bool brief; /* the resident set may be off by a little, if that is cheaper */
+	bool over;  /* no more to come: the process has ended, or this tool was asked to */
 	pid_t pid;
 	uint64_t start_time_ns;  /* of the process that was read last */
 	struct history *history; /* the recording in `file`, once it is read */
@@ -115,8 +116,8 @@ void source_close(struct source *source);
 json_t *source_document(struct source *source, int argc, char **argv);
 
 /* -- tree.c -- */
-/* The figures of a snapshot as JSON: of `groups` as in struct source. NULL = complained. */
-json_t *make_document(const struct ts_snapshot *snapshot, uint32_t groups);
+/* The figures of a snapshot as JSON, those that the source is to give. NULL = complained. */
+json_t *make_document(const struct ts_snapshot *snapshot, const struct source *source);
 
 /* -- document.c: looking into it -- */
 uint64_t get_u64(const json_t *object, const char *name);

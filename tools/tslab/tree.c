@@ -103,15 +103,16 @@ static void add_value(void *context, const char *name, const struct ts_value *va
 	}
 }
 
-json_t *make_document(const struct ts_snapshot *snapshot, uint32_t groups)
+json_t *make_document(const struct ts_snapshot *snapshot, const struct source *source)
 {
 	static const struct ts_json_builder builder = { open_value, close_value, add_value };
 	struct tree tree = { .root = NULL };
 	struct ts_json json;
 
 	ts_json_start_building(&json, &builder, &tree);
-	if (groups)
-		json.groups = groups;
+	if (source->groups)
+		json.groups = source->groups;
+	json.wants = source->wants;
 	ts_render_snapshot(&json, snapshot);
 	if (!tree.failed)
 		return tree.root;
