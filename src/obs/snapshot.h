@@ -146,6 +146,8 @@ struct ts_target {
 	const char *source; /* "live" */
 	uint64_t rss_bytes;
 	uint64_t anon_rss_bytes;
+	uint64_t heap_resident_bytes; /* of the library's address range; 0 = not looked at */
+	uint64_t heap_swapped_bytes;
 	uint64_t realtime_ns;
 	uint64_t boot_ns;
 	uint64_t monotonic_ns;

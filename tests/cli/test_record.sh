@@ -13,7 +13,7 @@ line=$(line_of 'LEAK \*/')
 run 0 "$tslab" record --out "$work/rest" --interval 10ms --count 3 "$victim_pid"
 ok 'record'
 # All fields but those of the moment, of where the figures come from and of what the kernel counts.
-of_the_process='del(.timestamp, .timestamp_ns, .monotonic_ns, .source, .rss_bytes_current, .anon_rss_bytes,
+of_the_process='del(.timestamp, .timestamp_ns, .monotonic_ns, .source, .rss_bytes_current, .anon_rss_bytes, .heap_resident_bytes, .heap_swapped_bytes,
 	.sampling.interpretation) | (.. | objects) |= del(.age_sec, .age_ns, .closing_sec, .oldest_age_sec,
 	.oldest_age_ns, .timestamp_ns)'
 "$tslab" stats --json "$victim_pid" | jq -S "$of_the_process" >"$work/live.json"

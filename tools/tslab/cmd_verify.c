@@ -83,6 +83,8 @@ static const struct relation relations[] = {
 	  '=', "committed_bytes - pool_bytes", "total_forks_recovered" },
 	{ "threads", NULL, "threads.retained_bytes + pool_bytes", '=', "retained_bytes", NULL },
 	{ "samples-by-thread", NULL, "threads.alloc_samples", '<', "sampling.alloc_samples", NULL },
+	{ "resident-within-segments", NULL, "heap_resident_bytes + heap_swapped_bytes", '<',
+	  "backend.superslab_bytes", NULL },
 	{ "madvise-whole-pages", NULL, "total_madvise_bytes", '%', "page_size", NULL },
 	{ "closed-allocations", NULL, "alloc_failures.epoch_closed", '=', "total_slow_epoch_closed",
 	  NULL },

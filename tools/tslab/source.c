@@ -105,6 +105,8 @@ static json_t *load_chunks(const struct source *source, const struct ts_target *
 		/* What no /proc tells: the last close that looked. */
 		if (!snapshot.target.rss_bytes && snapshot.close_count)
 			snapshot.target.rss_bytes = snapshot.closes[0].rss_after;
+		if (source->pid && !source->brief)
+			(void)resident_read(source->pid, &snapshot);
 		if (!source->bare)
 			symbols_resolve(&snapshot,
 					source->file && !source->sysroot ? "/" : source->sysroot);
