@@ -51,6 +51,7 @@ static const struct {
 	{ "container", "process" },
 	{ "rss_bytes_current", "process" },
 	{ "anon_rss_bytes", "process" },
+	{ "heap_resident_bytes", "process" },
 	{ "alloc_failures.recent[].tid", "process" },
 	{ "threads[].tid", "process" },
 	/* Contended or not is the scheduler's matter; the sum is the same. */
