@@ -8,7 +8,7 @@ enum { TRIES = 8 };
 /*
  * A row of the epochs gets another life, or another label, while the block stays what it is: its id and
  * the label's sequence are looked at before and after. An id is never used twice. A row that gets another
- * life under each try is left out; one whose label changes for ever is taken as it is.
+ * life under each try is left out; one whose label changes under each has none.
  */
 static bool copy_epoch(const struct ts_epoch_words *from, struct ts_epoch_words *to)
 {
@@ -34,6 +34,11 @@ static bool copy_epoch(const struct ts_epoch_words *from, struct ts_epoch_words 
 	}
 	if (ts_a64_load_rlx(&to->id) != id)
 		ts_a64_store_rlx(&to->id, 0);
+	ts_a64_store_rlx(&to->label_id, 0);
+	ts_a64_store_rlx(&to->label0, 0);
+	ts_a64_store_rlx(&to->label1, 0);
+	ts_a64_store_rlx(&to->label2, 0);
+	ts_a64_store_rlx(&to->label3, 0);
 	return !id;
 }
 

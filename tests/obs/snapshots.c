@@ -2,7 +2,7 @@
 /*
  * Snapshots of a process that opens and ends epochs at full speed, taken from another process.
  *
- *   snapshots [--count N]      (20000)
+ *   snapshots [--count N]      (3000)
  *
  * Each epoch tells by its label and its time of birth which one it is: the workload knows the id that comes
  * next, and its clock is the id. A snapshot that shows the words of one life under the id of another is
@@ -306,7 +306,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "count", required_argument, NULL, 'c' },
 						 { NULL, 0, NULL, 0 } };
-	uint64_t count = 20000;
+	uint64_t count = 3000;
 	int option, status;
 	bool done;
 	pid_t pid;

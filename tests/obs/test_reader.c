@@ -412,6 +412,7 @@ static void test_stopped_writer(void **state)
 	assert_true(read_image(&s, &why));
 	assert_false(s.consistent);
 	assert_int_equal(s.epoch_count, 3);
+	assert_string_equal(s.epochs[0].label, "");
 	ts_snapshot_free(&s);
 }
 
