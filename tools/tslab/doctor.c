@@ -509,8 +509,8 @@ static void check_advance(struct checkup *c)
 		double before_s = ran_s - (double)age_s;
 
 		if (get_u64(epoch, "epoch_id") != get_u64(c->document, "current_epoch") ||
-		    get_u64(epoch, "heap_id") || advances < 3 || !age_s || age_s < c->threshold_s ||
-		    (double)age_s * (double)advances < 10 * before_s)
+		    get_u64(epoch, "heap_id") || advances < 100 || !age_s ||
+		    age_s < c->threshold_s || (double)age_s * (double)advances < 10 * before_s)
 			continue;
 		add(c, &kind, "", "The epoch ring stands still",
 		    "entry %llu of the default heap's ring is current for %llu s; before, the ring was "
