@@ -11,6 +11,13 @@
 #include "core/control.h"
 #include "tool.h"
 
+static bool as_json;
+
+static const struct option_row options[] = {
+	{ "json", OPTION_FLAG, &as_json, NULL, "what is set, as an object" },
+	{ .name = NULL },
+};
+
 static const char *const probe_names[] = { "large", "always", "never" };
 enum { PROBES = sizeof(probe_names) / sizeof(probe_names[0]) };
 
@@ -60,13 +67,25 @@ static bool apply(struct ts_control *page, const char *setting)
 	return good;
 }
 
-static void show(const struct ts_control *page)
+static int show(const struct ts_control *page)
 {
 	uint64_t probe = ts_a64_load_rlx(&page->rss_probe);
+	uint64_t interval = ts_a64_load_rlx(&page->sample_interval);
+	uint64_t trace = ts_a64_load_rlx(&page->trace_failures);
+	const char *when = probe < PROBES ? probe_names[probe] : "?";
+	json_t *object;
+	int code;
 
-	printf("sample-rate=%llu\n", (unsigned long long)ts_a64_load_rlx(&page->sample_interval));
-	printf("rss-probe=%s\n", probe < PROBES ? probe_names[probe] : "?");
-	printf("trace-failures=%llu\n", (unsigned long long)ts_a64_load_rlx(&page->trace_failures));
+	if (!as_json) {
+		printf("sample-rate=%llu\nrss-probe=%s\ntrace-failures=%llu\n",
+		       (unsigned long long)interval, when, (unsigned long long)trace);
+		return EXIT_FINE;
+	}
+	object = json_pack("{s:I, s:s, s:I}", "sample-rate", (json_int_t)interval, "rss-probe",
+			   when, "trace-failures", (json_int_t)trace);
+	code = print_json(object, EXIT_FINE);
+	json_decref(object);
+	return code;
 }
 
 /* ------------------------------------------------------------------------------------------- page -- */
@@ -161,9 +180,7 @@ static int run(struct source *source, int argc, char **argv)
 		return EXIT_TROUBLE;
 	for (int i = 0; i < settings; i++)
 		apply(page, argv[i]);
-	if (!settings)
-		show(page);
-	return EXIT_FINE;
+	return settings ? EXIT_FINE : show(page);
 }
 
 const struct command command_set = {
@@ -176,6 +193,7 @@ const struct command command_set = {
 		"  rss-probe=WHEN       read the resident set before and after an epoch ends: large (for\n"
 		"                       epochs that hold 16 MiB or more), always, never\n"
 		"  trace-failures=0|1   print failed allocations on the process's stderr\n",
+	.options = options,
 	.words = "sample-rate=|rss-probe=|trace-failures=",
 	.source = SOURCE_PROCESS,
 	.notes = "A lane of the process takes notice when it is bound or takes the slow path next.",
