@@ -118,27 +118,43 @@ static unsigned char *put_number(unsigned char *at, uint64_t number)
 	return at;
 }
 
+/* The first word from `at` on that differs; most of an image does not. */
+static size_t next_change(const uint64_t *before, const uint64_t *now, size_t at, size_t words)
+{
+	enum { STRETCH = TS_BLOCK_BYTES / sizeof(*now) };
+
+	while (at < words) {
+		size_t length = words - at < STRETCH ? words - at : STRETCH;
+
+		if (memcmp(before + at, now + at, length * sizeof(*now)) != 0) {
+			while (before[at] == now[at])
+				at++;
+			return at;
+		}
+		at += length;
+	}
+	return words;
+}
+
 /* As apply() takes it. */
 static size_t put_changes(unsigned char *raw, const uint64_t *before, const uint64_t *now,
 			  size_t words)
 {
+	const size_t first = next_change(before, now, 0, words);
 	unsigned char *at = raw;
 	size_t count = 0, last = 0;
 
-	for (size_t i = 0; i < words; i++)
-		count += before[i] != now[i];
+	for (size_t i = first; i < words; i = next_change(before, now, i + 1, words))
+		count++;
 	at = put_number(at, count);
-	for (size_t i = 0; i < words; i++) {
-		if (before[i] == now[i])
-			continue;
+	for (size_t i = first; i < words; i = next_change(before, now, i + 1, words)) {
 		at = put_number(at, i - last);
 		last = i;
 	}
-	for (size_t i = 0; i < words; i++) {
+	for (size_t i = first; i < words; i = next_change(before, now, i + 1, words)) {
 		uint64_t change = now[i] - before[i];
 
-		if (change)
-			at = put_number(at, change >> 63 ? ~change << 1 | 1 : change << 1);
+		at = put_number(at, change >> 63 ? ~change << 1 | 1 : change << 1);
 	}
 	return (size_t)(at - raw);
 }
