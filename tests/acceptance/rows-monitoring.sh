@@ -47,7 +47,8 @@ row_9_an_alert_tells_epoch_label_age_count_and_memory() {
 }
 
 row_10_one_query_answers_state_label_and_count() {
-	monitoring stack 'one query tells epoch, state, label and reference count'
+	monitoring stack 'one query tells epoch, state, label and reference count' \
+		'Prometheus asks tslab serve itself: the same figures'
 }
 
 row_11_slow_path_hits_of_a_class() {
@@ -88,8 +89,31 @@ row_54_alerts_on_slow_paths_madvise_and_growth() {
 }
 
 row_55_textfile_collector_with_unit_and_timer() {
-	monitoring setup 'the units are valid' 'the service is confined: an exposure of 4.5 of 10 at most' &&
+	monitoring setup 'the units are valid' 'the services are confined: an exposure of 4.5 of 10 at most' &&
 		monitoring stack 'figures of the programs arrive'
+}
+
+row_71_nine_raw_counters_of_contention() {
+	monitoring export 'nine metrics of contention, raw counters'
+}
+
+row_72_29_panels_five_of_contention() {
+	monitoring rules '29 panels or more in seven rows' &&
+		panels 'Lock Contention Rate' 'Bitmap Alloc CAS Retries/Op' 'Bitmap Free CAS Retries/Op' \
+			'current_partial CAS Failure Rate' 'Locks'
+}
+
+row_73_quotients_are_guarded() {
+	monitoring rules 'every quotient is guarded against 0' 'a quotient without a guard is noticed' \
+		'the dashboard: metrics, labels, units, ids, places, datasource'
+}
+
+row_74_help_of_one_line() {
+	monitoring export 'each family has a help of one line; locks are counted without a clock, which it says'
+}
+
+row_75_thresholds_of_contention() {
+	monitoring rules thresholds
 }
 
 row_82_contention_and_retries_by_query() {

@@ -40,7 +40,7 @@ row_100_no_cost_of_contention_by_label_unless_asked_for() {
 
 row_101_contention_by_label_with_and_without() {
 	counters contention_by_label && with_label_contention &&
-		CMOCKA_MESSAGE_OUTPUT=TAP "$labelled/tests/obs/test_counters" >"$work/labelled" 2>&1
+		CMOCKA_MESSAGE_OUTPUT=TAP "$other/tests/obs/test_counters" >"$work/labelled" 2>&1
 	grep -E '^ok [0-9]+ - contention_by_label$' "$work/labelled"
 }
 

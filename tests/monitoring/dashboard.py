@@ -7,6 +7,7 @@ usage: dashboard.py lint DASHBOARD LIST     what is wrong with it, a line each; 
        dashboard.py queries DASHBOARD       panel, tab, query, with all variables put in
        dashboard.py ask URL                 how many series a Prometheus has for each of such lines
        dashboard.py metrics FILE...         metrics that the expressions of these rule files name
+       dashboard.py quotients FILE...       quotients of these rule files that nothing guards
 """
 
 import json
@@ -15,6 +16,8 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+
+import yaml
 
 # Label names, beside those of the metric itself, that a scrape or `--all` adds.
 ADDED = {"instance", "job", "pid", "comm", "allocator", "le"}
@@ -34,6 +37,15 @@ def metrics_in(expression):
     bare = re.sub(r'"[^"]*"', '""', expression)
     for name in re.findall(r"\btemporal_slab[a-z0-9_:]*", bare):
         yield re.sub(r"_seconds_(bucket|count|sum)$", "_seconds", name)
+
+
+def unguarded(expression):
+    """Quotients whose divisor may be 0: it has to be a number, a clamp_min(), or (... > 0)."""
+    bare = re.sub(r'"[^"]*"', '""', expression)
+    for match in re.finditer(r"/ *", bare):
+        divisor = bare[match.end() :]
+        if not re.match(r"[1-9][0-9]*\b|clamp_min\(|\([^()]*(\([^()]*\))?[^()]* > 0\)", divisor):
+            yield f"nothing guards / {divisor[:60]}"
 
 
 def read_list(path):
@@ -88,6 +100,7 @@ def lint_panel(panel, metrics, variables):
             if variable not in variables and "$" + variable not in VARIABLES:
                 yield f"no variable {variable}"
         yield from lint_expression(target["expr"], metrics)
+        yield from unguarded(target["expr"])
 
 
 def lint_places(panels):
@@ -167,6 +180,11 @@ def rule_metrics(paths):
 
 def main():
     command, *arguments = sys.argv[1:]
+    if command == "quotients":
+        rules = [rule for path in arguments for group in yaml.safe_load(open(path))["groups"] for rule in group["rules"]]
+        faults = [f"{rule}: {fault}" for rule in rules for fault in unguarded(rule["expr"])]
+        print(*faults, sep="\n", end="\n" if faults else "")
+        return 1 if faults else 0
     if command == "metrics":
         print(*sorted(set(rule_metrics(arguments))), sep="\n")
         return 0

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # `tslab export prometheus`: names, labels, formats, files. Prints TAP.
+# shellcheck disable=SC2317 # functions that run() calls
 set -u
 # shellcheck source=tests/monitoring/tap.sh
 . "$(dirname "$0")/tap.sh"
@@ -81,6 +82,21 @@ export_to "$work/x" --file "$work/json" && ! shows 'class="39"' &&
 	jq '.classes[39].allocations = 1' "$work/json" >"$work/changed" &&
 	export_to "$work/x" --file "$work/changed" && shows 'class_frees_total\{class="39",object_size="32768"\} 0$'
 ok 'a class that nothing was asked of has no series'
+
+grep '^# HELP' "$work/both" >"$work/out"
+[ "$(awk '{ print $3 }' "$work/out" | sort | uniq -d | wc -l)" -eq 0 ] && [ "$(grep -c '^#' "$work/both")" -eq "$((2 * $(wc -l <"$work/out")))" ] &&
+	shows '^# HELP temporal_slab_class_lock_fast_acquire_total .*HFT-safe' \
+		'^# HELP temporal_slab_class_lock_contended_total .*HFT-safe'
+ok 'each family has a help of one line; locks are counted without a clock, which it says'
+contention() {
+	for metric in bitmap_alloc_cas_retries bitmap_free_cas_retries current_partial_cas_failures bitmap_alloc_attempts \
+		bitmap_free_attempts current_partial_cas_attempts lock_fast_acquire lock_contended lock_acquisitions; do
+		grep -q "^# TYPE temporal_slab_class_${metric}_total counter" "$work/both" || return 1
+	done
+	! grep -E '^# TYPE temporal_slab_[a-z_]*(cas|lock|retries|contention)[a-z_]*_(rate|ratio|pct) ' "$work/both"
+}
+run 0 contention
+ok 'nine metrics of contention, raw counters'
 
 # -- epochs ------------------------------------------------------------------------------------------
 export_to "$work/epochs" --file "$fixture" &&

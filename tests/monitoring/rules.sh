@@ -88,6 +88,11 @@ ok 'the query for leaks of old is no PromQL'
 "$here/dashboard.py" metrics "$rules/tslab-recording.yml" "$alerts" >"$work/used"
 run 0 comm -23 "$work/used" "$work/known" && ! shows . && [ "$(wc -l <"$work/used")" -gt 40 ]
 ok 'rules and alerts use metrics that exist, by their clean names'
+run 0 "$here/dashboard.py" quotients "$rules"/*.yml && ! shows .
+ok 'every quotient is guarded against 0'
+sed 's|/ clamp_min(\(.*\), 0.0001)|/ \1|' "$rules/tslab-recording.yml" >"$work/unguarded.yml"
+run 1 "$here/dashboard.py" quotients "$work/unguarded.yml" && shows 'nothing guards / rate'
+ok 'a quotient without a guard is noticed'
 sed -n 's/^ *- record: //p' "$rules/tslab-aliases.yml" | sort >"$work/aliases"
 {
 	awk '$4 == "seed" { print $1 }' "$work/list"
@@ -125,6 +130,7 @@ faulty '.panels[3].id = .panels[2].id' 'id [0-9]+ twice' && faulty '.panels[3].g
 	faulty 'del(.panels[3].fieldConfig.defaults.unit)' 'no unit' &&
 	faulty '.panels[3].targets[0].expr = "temporal_slab_epoch_count"' 'a name of old' &&
 	faulty '.panels[3].targets[0].expr = "sum by (colour) (temporal_slab_epoch_age_seconds)"' 'no label colour' &&
+	faulty '.panels[3].targets[0].expr = "rate(temporal_slab_frees_total[1m]) / rate(temporal_slab_allocations_total[1m])"' 'nothing guards' &&
 	faulty '.panels[3].targets[0].expr = "temporal_slab_live_bytes{instance=\"$host\"}"' 'no variable host'
 ok 'and places, datasources, units, names of old, labels, variables'
 finish

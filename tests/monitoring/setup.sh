@@ -17,17 +17,19 @@ guide=$abs_top_srcdir/docs/MONITORING_SETUP.md
 share=$work/share/tslab
 mkdir -p "$share" "$work/units" "$work/etc" "$work/text" "$work/bin"
 cp -r "$abs_top_srcdir/monitoring" "$abs_top_srcdir/dashboards" "$share"
-cp "$abs_top_builddir/monitoring/systemd/tslab-textfile.service" "$share/monitoring/systemd/"
-service=$share/monitoring/systemd/tslab-textfile.service
+units=$share/monitoring/systemd
+cp "$abs_top_builddir"/monitoring/systemd/*.service "$units"
+service=$units/tslab-textfile.service
 # The same units with the tool and the directory of this test.
-sed -i "s|^ExecStart=[^ ]*|ExecStart=$tslab|; s|/var/lib/prometheus/node-exporter|$work/text|" "$service"
-run 0 systemd-analyze verify --man=no "$service" "$share/monitoring/systemd/tslab-textfile.timer" && ! grep -v '^status' "$work/err"
+sed -i "s|^ExecStart=[^ ]*|ExecStart=$tslab|; s|/var/lib/prometheus/node-exporter|$work/text|" "$units"/*.service
+run 0 systemd-analyze verify --man=no "$service" "$units/tslab-textfile.timer" "$units/tslab-serve.socket" \
+	"$units/tslab-serve.service" && ! grep -v '^status' "$work/err"
 ok 'the units are valid'
 exposure() {
-	systemd-analyze security --offline=true --threshold=45 "$service"
+	systemd-analyze security --offline=true --threshold=45 "$1"
 }
-run 0 exposure
-ok 'the service is confined: an exposure of 4.5 of 10 at most'
+run 0 exposure "$service" && run 0 exposure "$units/tslab-serve.service"
+ok 'the services are confined: an exposure of 4.5 of 10 at most'
 mounts_exist() {
 	for path in $(sed -n 's/^ *- \(\.[^:]*\):.*/\1/p' "$share/monitoring/compose.yaml"); do
 		[ -e "$share/monitoring/$path" ] || return 1

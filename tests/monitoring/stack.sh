@@ -33,7 +33,7 @@ export_for_ever "$work/text/tslab.prom" "$busy" "$attributed" "$reclaiming" &
 children="$children $!"
 start_node_exporter "$work/text"
 # A scrape may take as long as the time between two: on a busy machine, a second.
-sed -e "s/15s/2s/; s|targets/node-\\*.yml|$work/node-*.yml|" "$abs_top_srcdir/monitoring/prometheus.yml" >"$work/prometheus.yml"
+sed -e "s/15s/2s/; s|targets/\\([a-z]*\\)-\\*.yml|$work/\\1-*.yml|" "$abs_top_srcdir/monitoring/prometheus.yml" >"$work/prometheus.yml"
 echo "[{targets: ['$node']}]" >"$work/node-test.yml"
 began=$(date +%s)
 start_prometheus "$work/prometheus.yml"
@@ -133,5 +133,16 @@ gone() {
 }
 await 10 gone
 ok 'a program that is over has no series any more'
+# -- tslab serve -------------------------------------------------------------------------------------
+port=$(free_port)
+"$tslab" serve --port "$port" --interval 1s "$attributed" 2>"$work/serve.err" &
+children="$children $!"
+echo "[{targets: ['127.0.0.1:$port']}]" >"$work/tslab-new.yml"
+scraped() { # a target that appears while Prometheus runs
+	ask 'temporal_slab_up{job="tslab"} == 1' | jq -e 'length == 1' &&
+		ask 'temporal_slab_epoch_rss_bytes{job="tslab",label="request-handler"} == 52428800' | jq -e 'length == 1'
+}
+await 30 scraped || ! cat "$work/serve.err" >>"$work/err"
+ok 'Prometheus asks tslab serve itself: the same figures'
 echo "# $(($(date +%s) - began)) s"
 finish
