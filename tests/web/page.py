@@ -125,7 +125,7 @@ if failed:
 def _():
     until(lambda: "open-scope" in text("#findings"))
     leak = [finding for finding in texts("#findings li") if "open-scope" in finding][0]
-    assert LEAKY in leak and "victim.c:" in leak and "To do:" in leak and "confidence high" in leak
+    assert LEAKY in leak and "victim.c:" in leak and "To do:" in leak and "Runbook: docs/runbooks/EpochLeak.md" in leak and "confidence high" in leak
     assert leak.startswith("✖ error")
 
 

@@ -5,7 +5,7 @@ set -u
 : "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 # shellcheck source=tests/web/server.sh
 . "$abs_top_srcdir/tests/web/server.sh"
-need curl jq python3 promtool setpriv
+need curl jq python3 promtool setpriv systemd-analyze
 
 # -- answers -----------------------------------------------------------------------------------------
 start_victim leak closing failures
@@ -195,6 +195,13 @@ children="$children $server"
 await 10 curl -sf "http://127.0.0.1:$port/healthz" && answers 200 /metrics && shows '^temporal_slab_up 1$' &&
 	! grep serving "$work/server.err"
 ok 'a socket that systemd hands over'
+
+make -s -C "$abs_top_builddir" monitoring/systemd/tslab-serve.service &&
+	sed "s|ExecStart=[^ ]*|ExecStart=$tslab|" "$abs_top_builddir/monitoring/systemd/tslab-serve.service" >"$work/tslab-serve.service" &&
+	cp "$abs_top_srcdir/monitoring/systemd/tslab-serve.socket" "$work/" &&
+	run 0 systemd-analyze verify --man=no "$work/tslab-serve.service" "$work/tslab-serve.socket" && ! grep -v '^status' "$work/err" &&
+	run 0 systemd-analyze security --offline=true --threshold=45 "$work/tslab-serve.service"
+ok 'units for systemd, with few rights'
 
 # -- usage -------------------------------------------------------------------------------------------
 refused() { # refused REGEX ARGUMENT...: says why, and ends with status 2

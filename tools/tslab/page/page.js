@@ -377,8 +377,10 @@ function showFindings(findings) {
           { class: finding.severity in SIGNS ? finding.severity : "info" },
           element("span", { class: "severity" }, `${SIGNS[finding.severity] || ""} ${finding.severity}: ${finding.id}`),
           element("span", { class: "faint" }, ` (confidence ${finding.confidence})`),
+          finding.diagnosis ? element("p", {}, finding.diagnosis) : "",
           element("p", {}, finding.evidence),
           element("p", { class: "faint" }, `To do: ${finding.action}`),
+          finding.runbook ? element("p", { class: "faint" }, `Runbook: ${finding.runbook}`) : "",
         ),
       ),
     );
