@@ -119,6 +119,7 @@ void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
 	json->comma = false;
 	json->groups = ~0u;
 	json->wants = NULL;
+	json->only_used = false;
 	json->used = 0;
 }
 
@@ -287,6 +288,11 @@ static bool take_row(enum ts_field_group group, size_t i, struct ts_subject *sub
 static void render_inside(struct ts_json *json, enum ts_field_group group,
 			  const struct ts_subject *subject);
 
+static bool is_used(const struct ts_class_view *cls)
+{
+	return cls->sum->allocs || ts_class_slow_hits(cls->counts) || cls->counts->epoch_closed;
+}
+
 static void render_rows(struct ts_json *json, enum ts_field_group group,
 			const struct ts_subject *subject)
 {
@@ -294,7 +300,8 @@ static void render_rows(struct ts_json *json, enum ts_field_group group,
 
 	ts_json_open(json, ts_groups[group].name, '[');
 	for (size_t i = 0; i < count_rows(group, subject); i++) {
-		if (!take_row(group, i, &row))
+		if (!take_row(group, i, &row) ||
+		    (json->only_used && group == TS_GROUP_CLASS && !is_used(row.cls)))
 			continue;
 		ts_json_open(json, NULL, '{');
 		render_inside(json, group, &row);

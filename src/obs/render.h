@@ -26,6 +26,7 @@ struct ts_json {
 	bool comma;      /* before the next value */
 	uint32_t groups; /* of ts_render_snapshot only these: bit = enum ts_field_group; all at first */
 	bool (*wants)(const struct ts_field *field); /* and of them only such; NULL: all */
+	bool only_used;                              /* only size classes that were asked for */
 	size_t used;
 	char buffer[4096];
 };

@@ -89,6 +89,7 @@ size_t figures_take(struct figures *f, enum figures_detail detail)
 	f->source.bare = detail < FIGURES_ALL;
 	f->source.groups = detail < FIGURES_ALL ? for_metrics : 0;
 	f->source.wants = detail < FIGURES_ALL ? is_for_metrics : NULL;
+	f->source.only_used = detail < FIGURES_ALL;
 	f->source.brief = true;
 	f->taken_ms = now_ms;
 	f->documents = json_array();

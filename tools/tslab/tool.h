@@ -93,9 +93,10 @@ struct source {
 	bool bare;           /* no source lines: the command shows none */
 	uint32_t groups;     /* of fields that the command looks at, as in struct ts_json; 0: all */
 	bool (*wants)(const struct ts_field *field); /* of them; NULL: all */
-	bool only;  /* without any: the one process that there is */
-	bool brief; /* the resident set may be off by a little, if that is cheaper */
-	bool over;  /* no more to come: the process has ended, or this tool was asked to */
+	bool only_used; /* of size classes, those that were asked for */
+	bool only;      /* without any: the one process that there is */
+	bool brief;     /* the resident set may be off by a little, if that is cheaper */
+	bool over;      /* no more to come: the process has ended, or this tool was asked to */
 	pid_t pid;
 	uint64_t start_time_ns;  /* of the process that was read last */
 	struct history *history; /* the recording in `file`, once it is read */
