@@ -460,9 +460,12 @@ async function update() {
     await chooseProcess();
     const path = `api/v1/snapshot?pid=${view.process}`;
     $("json-link").href = path;
-    take(await ask(path));
+    const doc = await ask(path);
+    if (view.paused) return; // since it was asked for
+    take(doc);
     state(`live, every ${seconds(intervalMs / 1000)}`, false);
   } catch (error) {
+    if (view.paused) return;
     const since = last ? `; last figures of ${new Date(last.timestamp).toLocaleTimeString()}` : "";
     state(`${error.message}${since}`, true);
     if (last && !history.at(-1).gap) remember(gap(new Date()));
