@@ -145,8 +145,28 @@ static void traffic_round(unsigned round)
 			hand_over(NULL, i);
 }
 
+static void *free_it(void *object)
+{
+	tslab_free(object);
+	return NULL;
+}
+
+/* While this thread is inside: the free is remote, whatever the others do. */
+static void freed_by_another(void)
+{
+	tslab_epoch_t epoch = open_epoch("handed");
+	pthread_t other;
+
+	require(!tslab_domain_enter(epoch), "enter");
+	require(!pthread_create(&other, NULL, free_it, tslab_malloc(100)), "thread");
+	pthread_join(other, NULL);
+	require(!tslab_domain_exit(epoch), "exit");
+	require(!tslab_epoch_discard(epoch), "discard");
+}
+
 static void *traffic(void *endless)
 {
+	freed_by_another();
 	for (unsigned round = 0; endless || round < TRAFFIC_ROUNDS; round++)
 		traffic_round(round);
 	return NULL;
