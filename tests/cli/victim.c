@@ -188,12 +188,13 @@ static void *allocate_in_step(void *number)
 {
 	tslab_epoch_t epoch = open_epoch("in-step");
 	struct timespec due;
+	unsigned step = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &due);
-	for (unsigned step = 0; number; step++) {
+	while (number) {
 		for (uintptr_t i = 0; i < (uintptr_t)number / 100; i++)
 			require(tslab_alloc(epoch, 192) != NULL, "alloc");
-		if (step % 100 == 0)
+		if (step++ % 100 == 0)
 			require(tslab_alloc(epoch, 64) != NULL, "alloc");
 		due.tv_nsec += 10000000;
 		due.tv_sec += due.tv_nsec / 1000000000;

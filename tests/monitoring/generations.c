@@ -44,8 +44,9 @@ static void *rotate(void *endless)
 {
 	enum { OBJECTS = 16384 };
 	static void *objects[2][OBJECTS];
+	unsigned round = 0;
 
-	for (unsigned round = 0; endless; round++) {
+	while (endless) {
 		tslab_epoch_t epoch = tslab_epoch_current(NULL);
 		void **mine = objects[round % 2], **before = objects[!(round % 2)];
 
@@ -54,6 +55,7 @@ static void *rotate(void *endless)
 		free_all(before, OBJECTS);
 		free_all(mine, OBJECTS / 2);
 		require(!tslab_epoch_advance(NULL, NULL), "advance");
+		round++;
 		usleep(20000);
 	}
 	return NULL;

@@ -50,7 +50,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
 /* -- the workload ------------------------------------------------------------------------------------- */
 
-static _Atomic(void *) exchanged[EXCHANGED];
+static void *exchanged[EXCHANGED];
 
 static void require(bool ok, const char *what)
 {
