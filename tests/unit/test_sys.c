@@ -132,6 +132,18 @@ static bool emulated(void)
 	return runner && *runner;
 }
 
+/* What the kernel would answer, but who stands in front of it does not let it be asked. */
+static bool not_asked(unsigned i, enum kind kind)
+{
+#ifdef __SANITIZE_THREAD__
+	/* It unmaps its own shadow of the length first, and dies of one that nobody has. */
+	if (kind == UNMAP && calls[i].length.bytes == SIZE_MAX)
+		return true;
+#endif
+	/* qemu-user refuses to make nothing accessible. */
+	return emulated() && kind == COMMIT && !bytes_of(calls[i].length);
+}
+
 /* Each call of the table once, on an arena of its own. */
 static void run_table(enum kind kind, int (*function)(void *, size_t), enum state before,
 		      enum state after)
@@ -146,8 +158,7 @@ static void run_table(enum kind kind, int (*function)(void *, size_t), enum stat
 		for (unsigned i = 0; i < CALLS; i++) {
 			int error = errno_of(calls[i].answer[kind]);
 
-			/* qemu-user refuses to make nothing accessible. */
-			if (emulated() && kind == COMMIT && !bytes_of(calls[i].length))
+			if (not_asked(i, kind))
 				continue;
 			make_arena(before);
 			assert_int_equal(function(arena + bytes_of(calls[i].offset),
