@@ -61,12 +61,13 @@ fits_large_pages() {
 }
 
 needs_libc_alone() {
-	for path in "$work"/root/usr/local/lib/libtslab.so.0 "$work"/root/usr/local/lib/libtslab-malloc.so; do
+	lib=$(dirname "$(find "$work/root" -name libtslab.so.0)")
+	for path in "$lib/libtslab.so.0" "$lib/libtslab-malloc.so"; do
 		[ "$(aarch64-linux-gnu-readelf -d "$path" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
 			grep -v '^ld-linux' | paste -sd' ' -)" = libc.so.6 ] || return 1
 		! aarch64-linux-gnu-readelf -d "$path" | grep TEXTREL || return 1
 	done
-	aarch64-linux-gnu-readelf -d "$work/root/usr/local/lib/libtslab.so.0" | grep 'SONAME.*\[libtslab.so.0\]'
+	aarch64-linux-gnu-readelf -d "$lib/libtslab.so.0" | grep 'SONAME.*\[libtslab.so.0\]'
 }
 
 same_interface() {
