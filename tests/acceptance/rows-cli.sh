@@ -43,6 +43,13 @@ cli() {
 	done
 }
 
+# Like unshare --mount-proc, in a chroot too, whose root is no mount point.
+in_own_processes() {
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare --pid --fork --mount --propagation unchanged sh -c 'mount --make-rprivate /proc &&
+		mount -t proc proc /proc && exec "$@"' sh "$@"
+}
+
 # alone COMMAND: a shell command where one process alone uses the library, in a directory with both tools
 alone() {
 	rm -rf "$work/alone"
@@ -50,7 +57,7 @@ alone() {
 	ln -s "$tslab" "$work/alone/tslab"
 	ln -s "$tslab" "$work/alone/stats_dump"
 	# shellcheck disable=SC2016 # the inner shell's
-	(cd "$work/alone" && unshare --pid --fork --mount-proc sh -c '"$1/cli/victim" leak <in >out & exec 4>in
+	(cd "$work/alone" && in_own_processes sh -c '"$1/cli/victim" leak <in >out & exec 4>in
 		until grep -q ready out; do sleep 0.05; done
 		PATH=$PWD:$PATH; eval "$2"' sh "$programs" "$1")
 }

@@ -171,6 +171,7 @@ ok 'stats_dump refuses an unknown option'
 if [ "$(id -u)" -eq 0 ] && [ -z "$TEST_RUNNER" ]; then
 	# A namespace in which one process alone uses the library: no PID is needed.
 	cat >"$work/alone.sh" <<-'END'
+		mount --make-rprivate /proc && mount -t proc proc /proc || exit
 		mkfifo "$1/alone.in" && : >"$1/alone.out"
 		"$2" leak <"$1/alone.in" >"$1/alone.out" &
 		exec 4>"$1/alone.in"
@@ -180,7 +181,7 @@ if [ "$(id -u)" -eq 0 ] && [ -z "$TEST_RUNNER" ]; then
 		./stats_dump --no-text | tslab top --epochs --by rss_bytes --stdin
 	END
 	ln -s "$tslab" "$work/tslab"
-	run 0 unshare --pid --fork --mount-proc sh "$work/alone.sh" "$work" "$victim" &&
+	run 0 unshare --pid --fork --mount --propagation unchanged sh "$work/alone.sh" "$work" "$victim" &&
 		[ "$(grep -c background-worker-3 "$work/out")" -eq 2 ]
 	ok 'stats_dump --no-text | tslab top --stdin, as written'
 else
