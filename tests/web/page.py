@@ -24,14 +24,6 @@ URL, VICTIM, COMMAND = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 LEAKY, TRICKY = "background-worker-3", "<img src=x onerror=alert(1)>"
 
 
-class LoopbackService(Service):
-    """By address: a bare machine may not know the name localhost."""
-
-    @property
-    def service_url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-
 def start_browser():
     options = Options()
     options.binary_location = "/usr/bin/chromium"
@@ -39,7 +31,7 @@ def start_browser():
                      "--window-size=1280,1400", "--hide-scrollbars"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(service=LoopbackService("/usr/bin/chromedriver"), options=options)
+    return webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
 
 
 browser = start_browser()
