@@ -131,7 +131,7 @@ jsonschema.Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load
 }
 
 row_60_which_epoch_owns_the_memory_and_since_when() {
-	wait_for_age 1 && says 'background-worker-3 +[0-9]+ s +2 +20480 +20\.0 MiB' \
+	wait_for_age 1 && says 'background-worker-3 +[0-9]+ (s|min) +2 +20480 +20\.0 MiB' \
 		"$tslab" top --epochs --by rss_bytes --n 1 "$target_pid"
 }
 

@@ -9,7 +9,7 @@ row_107_two_hundred_cycles_without_drift() {
 
 # What is held is the same from the tenth cycle on; ci/soak does it for two hours and looks at the slope.
 row_108_no_ratcheting() {
-	"$programs/robust/soak" --seconds 10 && grep -q '^stage  drift .*soak --seconds 7200' "$abs_top_srcdir/ci/matrix"
+	"$programs/robust/soak" --seconds 10 && grep -q '^stage  drift .*soak --seconds 7200' "$abs_top_srcdir/ci/matrix.txt"
 }
 
 sampled() { # sampled TEST: its line of figures
