@@ -53,14 +53,7 @@ static int show(const json_t *document)
 
 static int run(struct source *source, int argc, char **argv)
 {
-	json_t *document = source_document(source, argc, argv);
-	int code;
-
-	if (!document)
-		return EXIT_TROUBLE;
-	code = show(document);
-	json_decref(document);
-	return code;
+	return source_show(source, argc, argv, show);
 }
 
 const struct command command_leaks = {

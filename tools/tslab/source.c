@@ -226,6 +226,18 @@ json_t *source_document(struct source *source, int argc, char **argv)
 	return source_arguments(source, argc, argv) ? source_load(source) : NULL;
 }
 
+int source_show(struct source *source, int argc, char **argv, int (*show)(const json_t *document))
+{
+	json_t *document = source_document(source, argc, argv);
+	int code;
+
+	if (!document)
+		return EXIT_TROUBLE;
+	code = show(document);
+	json_decref(document);
+	return code;
+}
+
 bool source_wait(struct source *source, uint64_t ms)
 {
 	source->over = !pace_wait(ms);

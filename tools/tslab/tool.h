@@ -119,6 +119,8 @@ json_t *source_reload(struct source *source);
 void source_close(struct source *source);
 /* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
+/* Shows it: for an exit status. */
+int source_show(struct source *source, int argc, char **argv, int (*show)(const json_t *document));
 
 /* -- tree.c -- */
 /* The figures of a snapshot as JSON, those that the source is to give. NULL = complained. */
