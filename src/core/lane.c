@@ -212,13 +212,13 @@ static bool refill(struct ts_lane *lane, unsigned c)
 
 void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
 {
-	void *p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
+	void *p = ts_bin_alloc(lane, c * TS_PLACE_BYTES);
 
 	if (p)
 		return p;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
 	while (!p && refill(lane, c))
-		p = ts_bin_alloc(lane, c * TS_BIN_BYTES);
+		p = ts_bin_alloc(lane, c * TS_PLACE_BYTES);
 	return p;
 }
 

@@ -132,8 +132,6 @@ static inline struct ts_class_words *ts_lane_words(const struct ts_lane *lane,
 {
 	size_t place = (size_t)((const char *)bin - (const char *)lane->bin);
 
-	_Static_assert(sizeof(struct ts_bin) == 2 * sizeof(struct ts_class_words),
-		       "half the distance");
 	return (struct ts_class_words *)((char *)lane->stat->cls + place / 2);
 }
 
@@ -179,9 +177,13 @@ static inline void ts_slot_take(const void *p)
 	ts_a64_store_rlx(local, ts_a64_load_rlx(local) & ~ts_slot_bit(p));
 }
 
+/* `place` is that of the class in the counters, see ts_sizeclass_of. */
+_Static_assert(sizeof(struct ts_class_words) == TS_PLACE_BYTES, "the counters of a class");
+_Static_assert(sizeof(struct ts_bin) == 2 * TS_PLACE_BYTES, "a bin is twice as long");
+
 static inline void ts_count_alloc(const struct ts_lane *lane, size_t place)
 {
-	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place / 2), 1);
+	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place), 1);
 }
 
 /* The newest free slot of a bin in stack mode. */
@@ -203,7 +205,7 @@ static inline void *ts_bin_pop(struct ts_lane *lane, struct ts_bin *bin, size_t 
  */
 static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 {
-	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + place);
+	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
 	uint64_t bump, next;
 
 	if (__builtin_expect(bin->top[-1] != NULL, 0))

@@ -21,7 +21,7 @@ const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT] = {
 
 uint16_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
 const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 2] = {
-	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = TS_CLASS_GATE * TS_BIN_BYTES
+	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = TS_CLASS_GATE * TS_PLACE_BYTES
 };
 uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 
@@ -58,7 +58,7 @@ void ts_sizeclass_start(void)
 	for (size_t g = 0; g <= TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES; g++) {
 		unsigned c = ts_sizeclass_find_aligned(g * TS_GRANULE_BYTES, TS_GRANULE_BYTES);
 
-		ts_sizeclass_of[g] = (uint16_t)(c * TS_BIN_BYTES);
+		ts_sizeclass_of[g] = (uint16_t)(c * TS_PLACE_BYTES);
 	}
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
 		fill_template(c);

@@ -33,10 +33,10 @@ struct ts_sizeclass {
 
 extern TS_HIDDEN const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
 /*
- * Where the bin of a size lies in a lane, class * TS_BIN_BYTES, by the size in granules, 0 to 2048. The
- * gated table sends every size to TS_CLASS_GATE.
+ * Where the counters of a size's class lie in a lane's block, class * TS_PLACE_BYTES, by the size in granules,
+ * 0 to 2048; its bin lies twice as far in the lane. The gated table sends every size to TS_CLASS_GATE.
  */
-#define TS_BIN_BYTES 32u
+#define TS_PLACE_BYTES 16u
 extern TS_HIDDEN uint16_t ts_sizeclass_of[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1];
 extern TS_HIDDEN const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 2];
 /* The same by another address: the slow path allocates after all (sample.h). */
@@ -46,7 +46,7 @@ extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MA
 
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {
-	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT] / TS_BIN_BYTES;
+	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT] / TS_PLACE_BYTES;
 }
 
 /* Smallest class that holds `bytes` at a multiple of `align` (at most 8 KiB); TS_CLASS_COUNT if none. */

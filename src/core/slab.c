@@ -284,11 +284,11 @@ static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
 {
 	/* Without memory for a block the slot is free by its bit alone, and a bump bin goes on as one. */
-	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin))
+	if (ts_stack_full(bin->top) && !ts_stack_grow(lane, bin))
 		return;
 	if (!ts_bin_in_stack_mode(bin))
 		begin_stack_mode(lane, bin);
-	ts_stack_put(bin, p);
+	ts_stack_put(bin, bin->top, p);
 }
 
 /* False: no memory for a block of the stack. */
@@ -299,12 +299,12 @@ static bool list_reserve(struct ts_lane *lane, unsigned c)
 	uint64_t slots = ts_bin_reserve_slots(bin);
 	uint64_t most = ts_stack_capacity(c) / 2;
 
-	if (ts_stack_full(bin) && !ts_stack_grow(lane, bin))
+	if (ts_stack_full(bin->top) && !ts_stack_grow(lane, bin))
 		return false;
 	slots = slots < most ? slots : most;
 	/* The lowest is handed out first. */
 	for (uint64_t n = slots; n-- > 0;)
-		ts_stack_put(bin, (char *)bump + n * bin->bytes);
+		ts_stack_put(bin, bin->top, (char *)bump + n * bin->bytes);
 	ts_a64_store_rlx(&bin->bump, (bump + slots * bin->bytes) | TS_BIN_RESERVE);
 	return true;
 }

@@ -71,8 +71,8 @@ void ts_stack_drop_marked(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 
 		if (ts_range.chunks[chunk].empty)
 			continue;
-		if (!ts_stack_full(bin) || ts_stack_grow(lane, bin))
-			ts_stack_put(bin, p);
+		if (!ts_stack_full(bin->top) || ts_stack_grow(lane, bin))
+			ts_stack_put(bin, bin->top, p);
 	}
 	ts_stack_clear(lane, &old, c);
 }

@@ -14,9 +14,9 @@ unsigned ts_stack_capacity(unsigned c);
  */
 bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin);
 
-static inline bool ts_stack_full(const struct ts_bin *bin)
+static inline bool ts_stack_full(char *const *top)
 {
-	return ((uintptr_t)bin->top & (TS_STACK_BLOCK_BYTES - 1)) == 0;
+	return ((uintptr_t)top & (TS_STACK_BLOCK_BYTES - 1)) == 0;
 }
 
 /* The block that `top` stands in; a full one is the one below. */
@@ -31,10 +31,9 @@ static inline char **ts_stack_top_below(char **block)
 	return block[0] ? (char **)block[0] + TS_STACK_BLOCK_WORDS : TS_STACK_NONE;
 }
 
-static inline void ts_stack_put(struct ts_bin *bin, void *p)
+/* `top` is the bin's. */
+static inline void ts_stack_put(struct ts_bin *bin, char **top, void *p)
 {
-	char **top = bin->top;
-
 	*top = p;
 	bin->top = top + 1;
 }
