@@ -489,12 +489,11 @@ static bool grow_large(struct ts_lane *lane, uint64_t t, size_t bytes)
  */
 static size_t room_to_grow(const struct ts_lane *lane, size_t old_bytes, size_t bytes)
 {
-	const struct ts_epoch *epoch = ts_lane_epoch(lane);
-	bool limited = !epoch || ts_a64_load_rlx(&epoch->limit_bytes) ||
-		       ts_lane_heap(lane)->limit_bytes;
 	bool by_little = bytes > old_bytes && bytes - old_bytes < old_bytes / 2;
 
-	return by_little && !limited && old_bytes > TS_SMALL_MAX_BYTES ? bytes + bytes / 4 : bytes;
+	return by_little && old_bytes > TS_SMALL_MAX_BYTES && !ts_epoch_limited(lane) ?
+		       bytes + bytes / 4 :
+		       bytes;
 }
 
 static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t bytes)

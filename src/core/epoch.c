@@ -170,6 +170,13 @@ bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
 	return false;
 }
 
+bool ts_epoch_limited(const struct ts_lane *lane)
+{
+	const struct ts_epoch *epoch = ts_lane_epoch(lane);
+
+	return !epoch || ts_a64_load_rlx(&epoch->limit_bytes) || ts_lane_heap(lane)->limit_bytes;
+}
+
 void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes)
 {
 	struct ts_epoch *epoch = ts_lane_epoch(lane);

@@ -95,6 +95,8 @@ struct ts_lane *ts_epoch_take_lane(struct ts_epoch *epoch, uint64_t id, uint64_t
 /* Charge memory of a lane against the limits of its epoch and heap. False = refused (counted, errno). */
 bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes);
 void ts_epoch_uncharge(struct ts_lane *lane, uint64_t bytes);
+/* There is a limit to the memory of the lane's epoch or heap: nobody takes more than he was asked for. */
+bool ts_epoch_limited(const struct ts_lane *lane);
 
 /* A pair (keep.h) goes: its lane rests and its slot is free, with `thread` if that may keep them. */
 void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane, struct ts_thread *thread);

@@ -184,30 +184,62 @@ bool ts_lane_never_ends(const struct ts_lane *lane)
 
 /* -- allocation, slow path ---------------------------------------------------------------------- */
 
-static bool refill(struct ts_lane *lane, unsigned c)
+/* Slots of the class that nobody has are less than an eighth of all. */
+static bool scarce(const struct ts_lane *lane, unsigned c)
+{
+	const struct ts_sizeclass *class = &ts_sizeclasses[c];
+	uint64_t slabs = ts_a16_load_rlx(&lane->stat->units[c]) / class->slab_units;
+	uint64_t slots = slabs * class->slab_slots;
+
+	return slots - ts_lane_class_live(lane, c) < slots / 8;
+}
+
+/* The bin has freed slots, or gets some that wait for it. */
+static bool refill_with_freed(struct ts_lane *lane, unsigned c)
 {
 	struct ts_bin *bin = &lane->bin[c];
-	uint32_t next, fresh;
-	bool stack_mode;
+	bool stack_mode = ts_bin_in_stack_mode(bin);
 
-	ts_lane_drain(lane);
-	stack_mode = ts_bin_in_stack_mode(bin);
-	if (bin->top[-1] || (stack_mode && ts_stack_below(lane, bin, c))) {
-		ts_count_own_class(c, slow_reused, 1);
+	if (bin->top[-1] || (stack_mode && ts_stack_below(lane, bin, c)))
 		return true;
-	}
-	if (stack_mode && ts_bin_reserve_slots(bin)) {
-		ts_count_own_class(c, slow_reused, 1);
-		return ts_slab_refill(lane, c);
-	}
-	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
-	fresh = next ? 0 : ts_slab_new(lane, c);
+	return stack_mode && ts_bin_reserve_slots(bin) && ts_slab_refill(lane, c);
+}
+
+/* Another slab at hand, or a fresh one, is carved from now on. */
+static bool begin_slab(struct ts_lane *lane, unsigned c)
+{
+	uint32_t next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
+	uint32_t fresh = next ? 0 : ts_slab_new(lane, c);
+
 	if (!fresh)
 		ts_count_own_class(c, slow_others, 1);
-	if (!next && !fresh)
-		return false;
-	ts_slab_carve(lane, c, next ? next : fresh);
-	return !stack_mode || ts_slab_refill(lane, c);
+	if (next || fresh)
+		ts_slab_carve(lane, c, next ? next : fresh);
+	return next || fresh;
+}
+
+/*
+ * What other threads freed is looked at last: the more has come together, the more of it shares a node, which
+ * is queued and collected as one. So that it can, a class of which little is free then gets a slab more, unless
+ * memory is limited.
+ */
+static bool refill(struct ts_lane *lane, unsigned c)
+{
+	bool freed = refill_with_freed(lane, c);
+
+	if (!freed) {
+		ts_lane_drain(lane);
+		freed = refill_with_freed(lane, c);
+		if (!freed)
+			return begin_slab(lane, c) &&
+			       (!ts_bin_in_stack_mode(&lane->bin[c]) || ts_slab_refill(lane, c));
+		if (scarce(lane, c) && !ts_epoch_limited(lane)) {
+			begin_slab(lane, c);
+			return true;
+		}
+	}
+	ts_count_own_class(c, slow_reused, 1);
+	return true;
 }
 
 void *ts_lane_alloc(struct ts_lane *lane, unsigned c)
