@@ -11,7 +11,7 @@ if [ -n "${TEST_RUNNER-}" ]; then
 fi
 bench=$abs_top_builddir/tslab-bench
 fake=$abs_top_builddir/.libs/libbenchfake.so
-for tool in jq gnuplot; do
+for tool in jq gnuplot python3; do
 	command -v "$tool" >/dev/null || {
 		echo "Bail out! $tool is missing"
 		exit 1
@@ -155,17 +155,51 @@ grows() {
 
 # A bar for each row with a ratio, a curve for each allocator; nothing is drawn from something else.
 draws() {
-	measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --bursts 1 --rounds 3 \
-		--workloads ws256,request100 --max-spread 1000 --json "$work/table.json" &&
+	measure 0 "$bench" --tslab "$fake" --allocators floor,tslab,glibc --bursts 1 --rounds 3 \
+		--workloads ws256,ws8192,request100,latency-lifo --max-spread 1000 --json "$work/table.json" &&
 		measure 0 "$bench" --tslab "$fake" --allocators tslab,glibc --growth=4 --rounds 1 --bursts 1 \
 			--max-spread 1000 --json "$work/growth.json" &&
 		measure 0 "$abs_top_srcdir/bench/plot" "$work/table.json" "$work/pictures" &&
 		measure 0 "$abs_top_srcdir/bench/plot" "$work/growth.json" "$work/pictures" &&
 		grep -q 'WS256, 16-504 B' "$work/pictures/ratios.svg" &&
+		grep -q '8192 objects' "$work/pictures/working-sets.svg" &&
+		grep -q 'the newest of up to 256 is freed first: free' "$work/pictures/latency.svg" &&
 		grep -q 'tslab' "$work/pictures/request100.svg" &&
 		grep -q 'tslab discard-64' "$work/pictures/chunks.svg" &&
 		echo '{"program": "another"}' >"$work/json" &&
 		measure 2 "$abs_top_srcdir/bench/plot" "$work/json" "$work/pictures"
+}
+
+# Of what was measured by the test before.
+draws_what_is_named() {
+	measure 0 "$abs_top_srcdir/bench/plot" "$work/table.json" "$work/named" ws256 ratios &&
+		[ "$(cd "$work/named" && echo *)" = 'ratios.svg ws256.svg' ] &&
+		measure 2 "$abs_top_srcdir/bench/plot" "$work/growth.json" "$work/named" ratios &&
+		grep 'no data for a picture "ratios"' "$work/err"
+}
+
+# A table takes the place of the old one, and nothing else changes.
+writes_tables() {
+	mkdir -p "$work/results" && cp "$work/table.json" "$work/results/bench.json" &&
+		printf 'before\n<!-- table verdicts -->\nold\n<!-- end -->\nafter\n' >"$work/document.md" &&
+		measure 1 "$abs_top_srcdir/bench/tables" --check "$work/results" "$work/document.md" &&
+		measure 0 "$abs_top_srcdir/bench/tables" "$work/results" "$work/document.md" &&
+		measure 0 "$abs_top_srcdir/bench/tables" --check "$work/results" "$work/document.md" &&
+		grep '^| WS256, 16-504 B | ns/pair | [0-9.]* | [0-9.]* glibc | [0-9.]* | ' "$work/document.md" &&
+		[ "$(sed -n '1p;$p' "$work/document.md" | tr '\n' ' ')" = 'before after ' ] &&
+		! grep old "$work/document.md" &&
+		echo '<!-- table unheard-of -->' >"$work/document.md" &&
+		measure 1 "$abs_top_srcdir/bench/tables" "$work/results" "$work/document.md" &&
+		grep 'no table "unheard-of"' "$work/err"
+}
+
+# What the documents show is what is published beside them.
+documents_are_of_their_results() {
+	measure 0 "$abs_top_srcdir/bench/tables" --check "$abs_top_srcdir/docs/figures" "$abs_top_srcdir/README.md" \
+		"$abs_top_srcdir/docs/performance.md" "$abs_top_srcdir/docs/performance-figures.md" &&
+		for picture in ratios working-sets latency; do
+			grep -q '</svg>' "$abs_top_srcdir/docs/figures/$picture.svg" || return 1
+		done
 }
 
 check 'an unknown workload is refused' refuses "'ws1'" --workloads pair,ws1
@@ -195,6 +229,9 @@ check 'five rounds make no interval' no_interval_from_few_rounds
 check 'a gate has no use for growth' refuses 'no limits' --growth --gate
 check 'points of growth are measured' grows
 check 'pictures are drawn' draws
+check 'only those that are named' draws_what_is_named
+check 'tables are written into documents' writes_tables
+check 'the documents show what is published' documents_are_of_their_results
 check 'the JSON holds all that was measured' json_is_complete
 echo "1..$count"
 exit $failed
