@@ -18,6 +18,10 @@
  * Optional
  *   ts_arch_pause()           spin hint
  *   ts_arch_page_bytes()      page size of the running kernel, read at run time
+ *   ts_arch_or_load(bits, a)  bits | the word, loaded relaxed: for CPUs whose arithmetic takes an operand
+ *   ts_arch_below_load(n, a)  from memory, which compilers do not use for atomics. Is n < the word?
+ *   ts_arch_above_load(n, a)  is n > the word?
+ *   ts_arch_with_bit(bits, n) bits with bit n % 64 set
  *
  * Ordered atomic operations. The order is in the name and is the whole story: _rlx relaxed, _acq
  * acquire, _rel release, _acqrel both, _sc sequentially consistent. Every read-modify-write returns the
@@ -82,6 +86,38 @@ static inline size_t ts_arch_page_bytes(void)
 	long page_bytes = sysconf(_SC_PAGESIZE);
 
 	return page_bytes > 0 ? (size_t)page_bytes : 4096;
+}
+#endif
+
+#ifndef ts_arch_or_load
+#define ts_arch_or_load ts_arch_or_load
+static inline uint64_t ts_arch_or_load(uint64_t bits, const ts_a64 *a)
+{
+	return bits | ts_a64_load_rlx(a);
+}
+#endif
+
+#ifndef ts_arch_below_load
+#define ts_arch_below_load ts_arch_below_load
+static inline bool ts_arch_below_load(uint64_t n, const ts_a64 *a)
+{
+	return n < ts_a64_load_rlx(a);
+}
+#endif
+
+#ifndef ts_arch_above_load
+#define ts_arch_above_load ts_arch_above_load
+static inline bool ts_arch_above_load(uint64_t n, const ts_a64 *a)
+{
+	return n > ts_a64_load_rlx(a);
+}
+#endif
+
+#ifndef ts_arch_with_bit
+#define ts_arch_with_bit ts_arch_with_bit
+static inline uint64_t ts_arch_with_bit(uint64_t bits, uint64_t n)
+{
+	return bits | (uint64_t)1 << (n & 63);
 }
 #endif
 

@@ -354,7 +354,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	size_t place;
 	char **top;
 
-	if (__builtin_expect(t >= ts_a64_load_rlx(&ts_range.granules), 0))
+	if (__builtin_expect(!ts_arch_below_load(t, &ts_range.granules), 0))
 		return false;
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	place = (size_t)((char *)bin - (char *)lane->bin);
@@ -366,10 +366,9 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	node = ts_range_node_of(ptr);
 	local = ts_a64_load_rlx(&node->local);
 	/* ORD-9 relaxed, as in ts_lane_free. */
-	if (__builtin_expect((local | ts_a64_load_rlx(&node->remote)) >> (t & 63) & 1, 0))
+	if (__builtin_expect(ts_arch_or_load(local, &node->remote) >> (t & 63) & 1, 0))
 		return false;
-	/* By the address, not by t: so the compiler sets the bit in one instruction. */
-	ts_a64_store_rlx(&node->local, local | ts_slot_bit(ptr));
+	ts_a64_store_rlx(&node->local, ts_arch_with_bit(local, t));
 	ts_stack_put(bin, top, ptr);
 	ts_count_free(lane, bin);
 	return true;

@@ -212,7 +212,7 @@ static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 		return ts_bin_pop(lane, bin, place);
 	bump = ts_a64_load_rlx(&bin->bump);
 	next = bump + bin->bytes;
-	if (__builtin_expect(next > ts_a64_load_rlx(&bin->end), 0))
+	if (__builtin_expect(ts_arch_above_load(next, &bin->end), 0))
 		return NULL;
 	ts_a64_store_rlx(&bin->bump, next);
 	ts_count_alloc(lane, place);

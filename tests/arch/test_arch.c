@@ -62,6 +62,27 @@ static cas64 *const cas64_of_each_order[] = { ts_a64_cas_rlx, ts_a64_cas_acq, ts
 					      ts_a64_cas_acqrel, ts_a64_cas_sc };
 #define CAS64_COUNT (sizeof(cas64_of_each_order) / sizeof(cas64_of_each_order[0]))
 
+static void test_operands_from_memory(void **state)
+{
+	const uint64_t values[] = { 0, 1, 63, 64, (uint64_t)1 << 63, UINT64_MAX };
+	ts_a64 a;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		for (size_t j = 0; j < 6; j++) {
+			ts_a64_store_rlx(&a, values[i]);
+			assert_int_equal(ts_arch_or_load(values[j], &a), values[i] | values[j]);
+			assert_int_equal(ts_arch_below_load(values[j], &a), values[j] < values[i]);
+			assert_int_equal(ts_arch_above_load(values[j], &a), values[j] > values[i]);
+			assert_int_equal(ts_a64_load_rlx(&a), values[i]);
+			ts_a64_bump_rlx(&a, values[j]);
+			assert_int_equal(ts_a64_load_rlx(&a), values[i] + values[j]);
+			assert_int_equal(ts_arch_with_bit(values[i], values[j]),
+					 values[i] | (uint64_t)1 << (values[j] % 64));
+		}
+	}
+}
+
 static void test_a64_cas_reports_what_it_saw(void **state)
 {
 	(void)state;
@@ -418,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a64_loads_and_stores),
 		cmocka_unit_test(test_a64_rmw_returns_old_value),
+		cmocka_unit_test(test_operands_from_memory),
 		cmocka_unit_test(test_a64_cas_reports_what_it_saw),
 		cmocka_unit_test(test_a32_and_a16),
 		cmocka_unit_test(test_no_update_is_lost),
