@@ -13,9 +13,7 @@
 #include "thread.h"
 
 /* All under ts_lock_pool. */
-static uint64_t *free_map;  /* 1 = free, for chunks below the frontier */
-static uint64_t *dirty_map; /* 1 = free, and still holds memory */
-static uint64_t frontier;   /* first chunk that was never handed out */
+static uint64_t frontier; /* first chunk that was never handed out */
 static uint64_t free_count;
 static uint64_t dirty_count;
 static uint64_t first_free; /* no chunk below is free */
@@ -27,12 +25,6 @@ static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_ch
 
 int ts_chunk_start(void)
 {
-	uint64_t bytes = (ts_range.chunk_count + 63) / 64 * sizeof(*free_map);
-
-	free_map = ts_os_reserve(2 * bytes, 64);
-	if (!free_map || ts_os_commit(free_map, 2 * bytes))
-		return -ENOMEM;
-	dirty_map = free_map + bytes / sizeof(*free_map);
 	keep_bytes = ts_environment_bytes("TSLAB_RETAIN", 0, UINT64_MAX, KEEP_DEFAULT_BYTES);
 	frontier = 1; /* index 0 means "none" */
 	first_free = 1;
@@ -46,13 +38,26 @@ void ts_chunk_keep(uint64_t bytes)
 	ts_unlock(&ts_lock_pool);
 }
 
+/* The words of a chunk and its neighbours in one of two maps. */
+typedef uint64_t *map_word(uint64_t chunk);
+
+static uint64_t *free_map(uint64_t chunk)
+{
+	return &ts_range_free(chunk)->free;
+}
+
+static uint64_t *dirty_map(uint64_t chunk)
+{
+	return &ts_range_free(chunk)->dirty;
+}
+
 static bool is_free(uint64_t chunk)
 {
-	return free_map[chunk / 64] >> (chunk % 64) & 1;
+	return *free_map(chunk) >> (chunk % 64) & 1;
 }
 
 /* Sets or clears a run of bits, a word at a time. Returns how many of them were 1. */
-static uint64_t map_set(uint64_t *map, uint64_t start, uint64_t chunks, bool value)
+static uint64_t map_set(map_word *map, uint64_t start, uint64_t chunks, bool value)
 {
 	uint64_t end = start + chunks;
 	uint64_t ones = 0;
@@ -60,7 +65,7 @@ static uint64_t map_set(uint64_t *map, uint64_t start, uint64_t chunks, bool val
 	for (uint64_t at = start; at < end; at = (at / 64 + 1) * 64) {
 		uint64_t low = end - at < 64 ? ((uint64_t)1 << (end - at)) - 1 : UINT64_MAX;
 		uint64_t mask = low << (at % 64);
-		uint64_t *word = &map[at / 64];
+		uint64_t *word = map(at);
 
 		ones += (unsigned)__builtin_popcountll(*word & mask);
 		*word = value ? *word | mask : *word & ~mask;
@@ -102,12 +107,12 @@ static void add_free(uint64_t start, uint64_t chunks, bool dirty)
 }
 
 /* How many bits from `at` on are 1, as far as that matters. */
-static uint64_t run_length(const uint64_t *map, uint64_t at, uint64_t enough)
+static uint64_t run_length(map_word *map, uint64_t at, uint64_t enough)
 {
 	uint64_t n = 0;
 
 	while (n < enough && at + n < frontier) {
-		uint64_t rest = ~(map[(at + n) / 64] >> ((at + n) % 64));
+		uint64_t rest = ~(*map(at + n) >> ((at + n) % 64));
 		unsigned ones = rest ? (unsigned)__builtin_ctzll(rest) : 64;
 
 		n += ones;
@@ -123,12 +128,12 @@ static uint64_t round_up(uint64_t n, uint64_t power_of_two)
 }
 
 /* First fit in a map; 0 if there is none. */
-static uint64_t find_run(const uint64_t *map, uint64_t chunks, uint64_t align)
+static uint64_t find_run(map_word *map, uint64_t chunks, uint64_t align)
 {
 	uint64_t start = round_up(first_free, align);
 
 	while (start + chunks <= frontier) {
-		uint64_t word = map[start / 64] >> (start % 64);
+		uint64_t word = *map(start) >> (start % 64);
 		uint64_t n;
 
 		if (!(word & 1)) {

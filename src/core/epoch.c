@@ -16,7 +16,7 @@
 #include "report.h"
 #include "thread.h"
 
-struct ts_table ts_epochs = { .bytes = sizeof(struct ts_epoch), .max = TS_EPOCH_SLOTS };
+struct ts_table ts_epochs = { .stride = sizeof(struct ts_epoch), .max = TS_EPOCH_SLOTS };
 
 static uint32_t free_slots; /* slot, 0 = none; under ts_lock_meta */
 

@@ -17,7 +17,7 @@
 #include "stack.h"
 #include "thread.h"
 
-struct ts_table ts_lanes = { .bytes = TS_LANE_BYTES, .max = 1 << 20 };
+struct ts_table ts_lanes = { .stride = TS_LANE_BYTES, .max = 1 << 20, .twin = &ts_threads };
 
 struct ts_lane ts_lane_none = {
 	.bin = { [0 ... TS_CLASS_COUNT] = { .top = TS_STACK_NONE, .bytes = 1 } },
@@ -325,7 +325,7 @@ unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, ui
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	lane = ts_lane_of_bin(bin);
 	cls = bin == &lane->large ? TS_CLASS_LARGE : ts_lane_class(lane, bin);
-	if (ts_lw_push_or_take(&lane->w, &ts_range.links[index], index, unpin, &retries) ==
+	if (ts_lw_push_or_take(&lane->w, ts_range_link(index), index, unpin, &retries) ==
 	    TS_LW_TAKEN) {
 		ts_lane_collect(lane, index);
 		ts_lane_release(lane);
@@ -379,7 +379,7 @@ void ts_lane_drain(struct ts_lane *lane)
 
 	while (index) {
 		/* The link first: once the remote word is clear, the next freer overwrites it. */
-		uint32_t next = ts_a32_load_rlx(&ts_range.links[index]);
+		uint32_t next = ts_a32_load_rlx(ts_range_link(index));
 
 		ts_lane_collect(lane, index);
 		index = next;

@@ -51,7 +51,7 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 	uint32_t unit = chunk * TS_CHUNK_UNITS;
 	uint64_t t = (uint64_t)chunk * TS_CHUNK_GRANULES;
 
-	ts_a32_store_rlx(&ts_range.chain[unit], 0);
+	ts_a32_store_rlx(ts_range_chain(unit), 0);
 	ts_a64_store_rlx(&ts_range.headers[unit], (uintptr_t)&lane->large);
 	for (uint32_t i = 0; i < chunks; i++) {
 		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state,

@@ -19,22 +19,24 @@
 
 struct ts_range ts_range;
 
-/* The flat arrays: bytes of metadata for each segment, and where the array starts within its page. */
-enum { NODES, HEADERS, LINKS, CHAIN, CHUNKS, ARRAYS };
+/* The flat arrays in pairs: bytes for each segment, and where in a page both begin. */
+enum { NODES_CHAIN, HEADERS_FREE, CHUNKS_LINKS, PAIRS };
 
 static const struct {
-	uint32_t segment_bytes;
-	uint32_t stagger_bytes;
-} arrays[ARRAYS] = {
-	[NODES] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node), 0 },
-	[HEADERS] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64), 3 * 4096 + 5 * 64 },
-	[LINKS] = { TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 13 * 4096 + 19 * 64 },
-	[CHAIN] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 19 * 4096 + 29 * 64 },
-	[CHUNKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk), 29 * 4096 + 37 * 64 },
+	uint32_t up_bytes;
+	uint32_t down_bytes;
+	uint32_t begin_bytes;
+} pairs[PAIRS] = {
+	[NODES_CHAIN] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node),
+			  TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 43 * 64 },
+	[HEADERS_FREE] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64),
+			   sizeof(struct ts_free_words), 3 * 4096 + 5 * 64 },
+	[CHUNKS_LINKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk),
+			   TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 10 * 4096 + 37 * 64 },
 };
 
-static char *array_start[ARRAYS];
-static uint64_t array_bytes[ARRAYS]; /* committed so far */
+static char *pair_begin[PAIRS];
+static uint64_t described_segments; /* their metadata is committed */
 static uint64_t committed_segments;
 
 static uint64_t wanted_bytes(void)
@@ -55,22 +57,26 @@ static uint64_t wanted_bytes(void)
 	return bytes;
 }
 
-static uint64_t array_reserve_bytes(unsigned i, uint64_t range_bytes)
+/* With room for the beginning, and for outward rounding to any page size up to 64 KiB. */
+static uint64_t pair_down_bytes(unsigned i, uint64_t segments)
 {
-	uint64_t bytes = range_bytes / TS_SEGMENT_BYTES * arrays[i].segment_bytes;
+	return ts_arch_page_up(segments * pairs[i].down_bytes, TS_OS_PAGE_MAX_BYTES);
+}
 
-	/* Room for the stagger and for outward rounding to any page size up to 64 KiB. */
-	return ts_arch_page_up(bytes + arrays[i].stagger_bytes, TS_OS_PAGE_MAX_BYTES) +
-	       TS_OS_PAGE_MAX_BYTES;
+static uint64_t pair_up_bytes(unsigned i, uint64_t segments)
+{
+	return ts_arch_page_up(pairs[i].begin_bytes + segments * pairs[i].up_bytes,
+			       TS_OS_PAGE_MAX_BYTES);
 }
 
 static bool reserve_all(uint64_t range_bytes)
 {
+	uint64_t segments = range_bytes / TS_SEGMENT_BYTES;
 	uint64_t total = 0;
 	char *metadata;
 
-	for (unsigned i = 0; i < ARRAYS; i++)
-		total += array_reserve_bytes(i, range_bytes);
+	for (unsigned i = 0; i < PAIRS; i++)
+		total += pair_down_bytes(i, segments) + pair_up_bytes(i, segments);
 	metadata = ts_os_reserve(total, TS_OS_PAGE_MAX_BYTES);
 	if (!metadata)
 		return false;
@@ -79,9 +85,10 @@ static bool reserve_all(uint64_t range_bytes)
 		ts_os_release(metadata, total);
 		return false;
 	}
-	for (unsigned i = 0; i < ARRAYS; i++) {
-		array_start[i] = metadata + arrays[i].stagger_bytes;
-		metadata += array_reserve_bytes(i, range_bytes);
+	for (unsigned i = 0; i < PAIRS; i++) {
+		metadata += pair_down_bytes(i, segments);
+		pair_begin[i] = metadata + pairs[i].begin_bytes;
+		metadata += pair_up_bytes(i, segments);
 	}
 	return true;
 }
@@ -99,14 +106,15 @@ int ts_range_start(void)
 	}
 	/* Transparent huge pages would back an epoch of a few kilobytes with two megabytes. */
 	ts_sys_no_huge_pages(ts_range.base, bytes);
-	ts_range.nodes = (struct ts_node *)array_start[NODES];
-	ts_range.headers = (ts_a64 *)array_start[HEADERS];
+	ts_range.nodes = (struct ts_node *)pair_begin[NODES_CHAIN];
+	ts_range.chain = (ts_a32 *)pair_begin[NODES_CHAIN];
+	ts_range.headers = (ts_a64 *)pair_begin[HEADERS_FREE];
+	ts_range.free = (struct ts_free_words *)pair_begin[HEADERS_FREE];
+	ts_range.chunks = (struct ts_chunk *)pair_begin[CHUNKS_LINKS];
+	ts_range.links = (ts_a32 *)pair_begin[CHUNKS_LINKS];
 	ts_range.nodes_from_zero =
 		(uintptr_t)ts_range.nodes -
 		((uintptr_t)ts_range.base >> TS_NODE_SHIFT) * sizeof(struct ts_node);
-	ts_range.links = (ts_a32 *)array_start[LINKS];
-	ts_range.chain = (ts_a32 *)array_start[CHAIN];
-	ts_range.chunks = (struct ts_chunk *)array_start[CHUNKS];
 	ts_range.chunk_count = bytes >> TS_CHUNK_SHIFT;
 	ts_a64_store_rlx(&ts_process()->range_bytes, bytes);
 	return ts_range_commit(1);
@@ -121,15 +129,17 @@ static int commit_metadata(uint64_t segments)
 
 	if (end > all)
 		end = all;
-	for (unsigned i = 0; i < ARRAYS; i++) {
-		uint64_t bytes = end * arrays[i].segment_bytes;
+	for (unsigned i = 0; i < PAIRS && end > described_segments; i++) {
+		uint64_t more = end - described_segments;
 
-		if (bytes <= array_bytes[i])
-			continue;
-		if (ts_os_commit(array_start[i] + array_bytes[i], bytes - array_bytes[i]))
+		if (ts_os_commit(pair_begin[i] + described_segments * pairs[i].up_bytes,
+				 more * pairs[i].up_bytes) ||
+		    ts_os_commit(pair_begin[i] - end * pairs[i].down_bytes,
+				 more * pairs[i].down_bytes))
 			return -ENOMEM;
-		array_bytes[i] = bytes;
 	}
+	if (end > described_segments)
+		described_segments = end;
 	return 0;
 }
 
@@ -150,41 +160,81 @@ int ts_range_commit(uint64_t end_chunk)
 	return 0;
 }
 
-/* Where the range had to be small, or under a limit of address space, for fewer records. */
+static size_t record_bytes(const struct ts_table *table)
+{
+	return (size_t)(table->stride < 0 ? -table->stride : table->stride);
+}
+
+static size_t table_bytes(const struct ts_table *table)
+{
+	return table ? table->max * record_bytes(table) : 0;
+}
+
+/* The twins meet in the middle of a page. */
+static bool reserve_twins(struct ts_table *up, struct ts_table *down)
+{
+	size_t up_bytes = ts_arch_page_up(table_bytes(up), TS_OS_PAGE_MAX_BYTES);
+	size_t down_bytes = ts_arch_page_up(table_bytes(down), TS_OS_PAGE_MAX_BYTES);
+	char *begin =
+		ts_os_reserve(down_bytes + up_bytes + TS_OS_PAGE_MAX_BYTES, TS_OS_PAGE_MAX_BYTES);
+
+	if (!begin)
+		return false;
+	up->records = begin + down_bytes + (down ? TS_OS_PAGE_MAX_BYTES / 2 : 0);
+	if (down)
+		down->records = up->records + down->stride;
+	return true;
+}
+
+/* Where the range had to be small, for fewer records; and again half of them where there is no room. */
+static void shrink_table(struct ts_table *table, uint64_t most_bytes)
+{
+	while (table && table->max > TABLE_MIN_RECORDS && table_bytes(table) > most_bytes)
+		table->max /= 2;
+}
+
 static bool reserve_table(struct ts_table *table)
 {
-	uint64_t range_bytes = (uint64_t)ts_range.chunk_count << TS_CHUNK_SHIFT;
+	struct ts_table *up = table->stride < 0 ? table->twin : table;
+	struct ts_table *down = up->twin;
+	uint64_t most_bytes = ((uint64_t)ts_range.chunk_count << TS_CHUNK_SHIFT) / 8;
 
-	while (table->max > TABLE_MIN_RECORDS && (uint64_t)table->max * table->bytes > range_bytes / 8)
-		table->max /= 2;
-	for (; table->max >= TABLE_MIN_RECORDS; table->max /= 2) {
-		table->records =
-			ts_os_reserve((size_t)table->max * table->bytes, TS_OS_PAGE_MAX_BYTES);
-		if (table->records)
+	for (;; most_bytes /= 2) {
+		shrink_table(up, most_bytes);
+		shrink_table(down, most_bytes);
+		if (reserve_twins(up, down))
 			return true;
+		if (up->max <= TABLE_MIN_RECORDS && (!down || down->max <= TABLE_MIN_RECORDS))
+			return false;
 	}
-	table->max = TABLE_MIN_RECORDS;
-	return false;
+}
+
+/* More memory at the end that the table grows to. */
+static bool commit_more(struct ts_table *table)
+{
+	size_t more = table_bytes(table) - table->committed_bytes;
+	char *begin = table->stride < 0 ? table->records - table->stride : table->records;
+
+	if (more > TS_OS_PAGE_MAX_BYTES)
+		more = TS_OS_PAGE_MAX_BYTES;
+	if (table->stride < 0)
+		begin -= table->committed_bytes + more;
+	else
+		begin += table->committed_bytes;
+	if (ts_os_commit(begin, more))
+		return false;
+	table->committed_bytes += more;
+	return true;
 }
 
 int64_t ts_table_grow(struct ts_table *table)
 {
 	uint32_t count = ts_a32_load_rlx(&table->count);
-	size_t end_bytes = (size_t)(count + 1) * table->bytes;
-	size_t max_bytes;
 
 	if (count == table->max || (!table->records && !reserve_table(table)))
 		return -1;
-	max_bytes = (size_t)table->max * table->bytes;
-	if (end_bytes > table->committed_bytes) {
-		size_t more = max_bytes - table->committed_bytes;
-
-		if (more > TS_OS_PAGE_MAX_BYTES)
-			more = TS_OS_PAGE_MAX_BYTES;
-		if (ts_os_commit(table->records + table->committed_bytes, more))
-			return -1;
-		table->committed_bytes += more;
-	}
+	if ((count + 1) * record_bytes(table) > table->committed_bytes && !commit_more(table))
+		return -1;
 	/* ORD-20 release: pairs with readers that walk the table up to count. */
 	ts_a32_store_rel(&table->count, count + 1);
 	return count;

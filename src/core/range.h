@@ -11,9 +11,12 @@
  *                             chain:   next slab of the same class and lane (first units only)
  *   t >> 6   node (1 KiB)     nodes, links (laneword.h)
  *   t >> 12  chunk (64 KiB)   chunks
+ *   t >> 18  64 chunks        free:    which of them are free (chunk.c)
  *
- * The arrays start at unrelated page and line offsets: where they are a bare power of two apart, hot
- * words of different arrays evict each other.
+ * Two of them at a time begin at one address in the middle of a page, one grows up and one down: what a
+ * small process touches is the beginning of each, and a page may be 64 KiB. Those that grow down (links,
+ * chain, free) are off the fast paths and have a call for an index. The beginnings lie at unrelated page and
+ * line offsets: where arrays are a bare power of two apart, hot words of different ones evict each other.
  */
 #ifndef TS_CORE_RANGE_H
 #define TS_CORE_RANGE_H
@@ -58,14 +61,22 @@ struct ts_chunk {
 
 _Static_assert(sizeof(struct ts_chunk) == 64, "chunks are indexed by a shift");
 
+/* Of 64 chunks, a bit each. */
+struct ts_free_words {
+	uint64_t free;  /* in the pool */
+	uint64_t dirty; /* ... and still holds memory */
+};
+
 struct ts_range {
 	char *base;      /* a multiple of TS_SEGMENT_BYTES */
 	ts_a64 granules; /* end of what is committed; 0 until the range exists */
 	struct ts_node *nodes;
 	ts_a64 *headers;
+	struct ts_chunk *chunks;
+	/* These grow down: the end of entry 0. */
 	ts_a32 *links;
 	ts_a32 *chain;
-	struct ts_chunk *chunks;
+	struct ts_free_words *free;
 	uint64_t chunk_count;
 	/* nodes less what `base` adds to their index: found from an address without `base` */
 	uintptr_t nodes_from_zero;
@@ -93,6 +104,21 @@ static inline struct ts_node *ts_range_node_of(const void *p)
 				  ((uintptr_t)p >> TS_NODE_SHIFT) * sizeof(struct ts_node));
 }
 
+static inline ts_a32 *ts_range_link(uint64_t node)
+{
+	return ts_range.links - 1 - node;
+}
+
+static inline ts_a32 *ts_range_chain(uint64_t unit)
+{
+	return ts_range.chain - 1 - unit;
+}
+
+static inline struct ts_free_words *ts_range_free(uint64_t chunk)
+{
+	return ts_range.free - 1 - chunk / 64;
+}
+
 static inline void *ts_chunk_address(uint64_t chunk)
 {
 	return ts_range.base + (chunk << TS_CHUNK_SHIFT);
@@ -105,22 +131,24 @@ int ts_range_start(void);
 int ts_range_commit(uint64_t end_chunk);
 
 /*
- * An array of type-stable records: address space for `max`, memory as it grows. `bytes` is a power of
- * two. ts_table_grow: meta lock held; index of a fresh zeroed record, or -1.
+ * An array of type-stable records: address space for `max`, memory as it grows. The size of a record is a
+ * power of two; `stride` is that, or less than 0 for a table that grows down, from where its twin begins.
+ * ts_table_grow: meta lock held; index of a fresh zeroed record, or -1.
  */
 struct ts_table {
-	char *records;
-	uint32_t bytes;
+	char *records; /* the first */
+	int32_t stride;
 	uint32_t max;
 	ts_a32 count;
 	size_t committed_bytes;
+	struct ts_table *twin;
 };
 
 int64_t ts_table_grow(struct ts_table *table);
 
 static inline void *ts_table_at(const struct ts_table *table, uint32_t index)
 {
-	return table->records + (size_t)index * table->bytes;
+	return table->records + (int64_t)index * table->stride;
 }
 
 #endif

@@ -95,9 +95,9 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned c)
 
 static void set_next(uint32_t slab, uint32_t next)
 {
-	uint32_t flags = ts_a32_load_rlx(&ts_range.chain[slab]) & ~TS_CHAIN_NEXT;
+	uint32_t flags = ts_a32_load_rlx(ts_range_chain(slab)) & ~TS_CHAIN_NEXT;
 
-	ts_a32_store_rlx(&ts_range.chain[slab], flags | next);
+	ts_a32_store_rlx(ts_range_chain(slab), flags | next);
 }
 
 /* Nothing of the slab can be freed. The order: header first, for a turner (ORD-8) and for recovery. */
@@ -107,7 +107,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)first * TS_UNIT_NODES];
 
 	for (uint32_t u = first; u < first + units; u++) {
-		ts_a32_store_rlx(&ts_range.chain[u], u == first ? 0 : TS_CHAIN_INSIDE | (u - first));
+		ts_a32_store_rlx(ts_range_chain(u), u == first ? 0 : TS_CHAIN_INSIDE | (u - first));
 		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 		ts_range.chunks[u / TS_CHUNK_UNITS].unit_class[u % TS_CHUNK_UNITS] = (uint8_t)c;
 	}
@@ -162,7 +162,7 @@ static void note_simple(struct ts_lane *lane, unsigned c)
 
 static void clear_flags(uint32_t slab)
 {
-	ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab));
+	ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab));
 }
 
 static void set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
@@ -192,10 +192,10 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 	lane->slab[c] = slab;
 	if (has_bits) {
 		set_bounds(bin, c, slab);
-		ts_a32_store_rel(&ts_range.chain[slab],
+		ts_a32_store_rel(ts_range_chain(slab),
 				 ts_slab_next(slab) | TS_CHAIN_CARVING); /* ORD-24 */
 	} else {
-		ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_CARVING);
+		ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING);
 		set_bounds(bin, c, slab);
 		for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
 			ts_a64_store_rel(&nodes[n].local, ts_sizeclass_template[c][n]); /* ORD-24 */
@@ -325,7 +325,7 @@ static void rewind_bump(struct ts_lane *lane, unsigned c)
 	uint32_t slab = first;
 
 	for (;; slab = ts_slab_next(slab)) {
-		ts_a32_store_rlx(&ts_range.chain[slab], ts_slab_next(slab) | TS_CHAIN_WAITING);
+		ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_WAITING);
 		if (slab == lane->slab[c])
 			break;
 	}
@@ -414,7 +414,7 @@ bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
 	uint32_t first = ts_slab_first_unit((uint32_t)(t >> 9));
 	uint64_t bump;
 
-	if (!(ts_a32_load_rlx(&ts_range.chain[first]) & TS_CHAIN_CARVING))
+	if (!(ts_a32_load_rlx(ts_range_chain(first)) & TS_CHAIN_CARVING))
 		return !ts_slab_waits(first);
 	return !uncarved_slots(bin, address, address + TS_GRANULE_BYTES, &bump);
 }
@@ -628,7 +628,7 @@ static bool slab_whole(struct ts_lane *lane, uint32_t unit, uint32_t end)
 	unsigned units;
 
 	if (!bin || bin < lane->bin || bin >= lane->bin + TS_CLASS_COUNT ||
-	    (ts_a32_load_rlx(&ts_range.chain[unit]) & TS_CHAIN_INSIDE))
+	    (ts_a32_load_rlx(ts_range_chain(unit)) & TS_CHAIN_INSIDE))
 		return false;
 	units = ts_sizeclasses[ts_lane_class(lane, bin)].slab_units;
 	for (uint32_t u = unit; u < unit + units; u++)
@@ -667,7 +667,7 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n,
 				   ts_sizeclass_template[c][n]);
-	ts_a32_store_rlx(&ts_range.chain[first], 0);
+	ts_a32_store_rlx(ts_range_chain(first), 0);
 	if (!lane->settled) {
 		if (lane->slab[c])
 			set_next(lane->slab[c], first);

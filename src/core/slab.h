@@ -17,18 +17,18 @@
 
 static inline uint32_t ts_slab_next(uint32_t slab)
 {
-	return ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_NEXT;
+	return ts_a32_load_rlx(ts_range_chain(slab)) & TS_CHAIN_NEXT;
 }
 
 static inline bool ts_slab_waits(uint32_t slab)
 {
-	return ts_a32_load_rlx(&ts_range.chain[slab]) & TS_CHAIN_WAITING;
+	return ts_a32_load_rlx(ts_range_chain(slab)) & TS_CHAIN_WAITING;
 }
 
 /* First unit of the slab that unit lies in. */
 static inline uint32_t ts_slab_first_unit(uint32_t unit)
 {
-	uint32_t link = ts_a32_load_rlx(&ts_range.chain[unit]);
+	uint32_t link = ts_a32_load_rlx(ts_range_chain(unit));
 
 	return link & TS_CHAIN_INSIDE ? unit - (link & TS_CHAIN_NEXT) : unit;
 }

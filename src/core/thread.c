@@ -15,7 +15,7 @@
 
 __thread struct ts_tls ts_tls = { .lane = &ts_lane_none };
 
-struct ts_table ts_threads = { .bytes = 8192, .max = 1 << 17 };
+struct ts_table ts_threads = { .stride = -8192, .max = 1 << 17, .twin = &ts_lanes };
 _Static_assert(sizeof(struct ts_thread) <= 8192, "one table record");
 
 static pthread_key_t end_key;
@@ -108,6 +108,7 @@ static struct ts_thread *take_record(void)
 			thread->stat = ts_block_get(TS_BLOCK_THREAD, 2);
 			thread->scopes = thread->scopes_inline;
 			thread->scopes_max = TS_SCOPES_INLINE;
+			thread->directory[0] = thread->directory_inline;
 		}
 	}
 	ts_unlock(&ts_lock_meta);

@@ -59,6 +59,7 @@ struct ts_thread {
 	bool ending;        /* later calls take lanes for the length of the call only */
 	uint32_t next_free;
 	struct ts_scope scopes_inline[TS_SCOPES_INLINE];
+	struct ts_lane *directory_inline[TS_DIRECTORY_SPAN]; /* of the first slots */
 };
 
 struct ts_tls {

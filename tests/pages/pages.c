@@ -3,6 +3,7 @@
  * How much memory stays resident, by page size: lines "name bytes" for tests/pages/run, which compares real
  * kernels. Each figure is of a process of its own; with a name, of this one.
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@ enum {
 	FLOOR_EPOCHS = 500,
 	REQUESTS = 500,
 	OBJECTS = 1000,
+	SERVER_THREADS = 8,
+	SERVER_ROUNDS = 20,
+	OPEN_AT_ONCE = 8,
 	CYCLES = 120,
 	CYCLE_OBJECTS = 20000,
 	SHARED_CYCLES = 4,
@@ -24,7 +28,7 @@ enum {
 	THOUSAND = 1000
 };
 
-static uint64_t seed = 0x7ab1ab5eedull;
+static __thread uint64_t seed = 0x7ab1ab5eedull;
 
 static void require(int ok, const char *what)
 {
@@ -143,6 +147,49 @@ static size_t request(void)
 	return resident_bytes();
 }
 
+/* Threads that all have some requests open, which get their objects in turn. */
+static pthread_barrier_t all_open;
+
+static void *serve(void *with_objects)
+{
+	tslab_epoch_t requests[OPEN_AT_ONCE];
+
+	for (unsigned round = 0; round < SERVER_ROUNDS; round++) {
+		for (unsigned r = 0; r < OPEN_AT_ONCE; r++)
+			requests[r] = opened();
+		for (unsigned k = 0; with_objects && k < OBJECTS * OPEN_AT_ONCE; k++)
+			object(requests[k % OPEN_AT_ONCE], small());
+		pthread_barrier_wait(&all_open);
+		for (unsigned r = 0; r < OPEN_AT_ONCE; r++)
+			require(!tslab_epoch_discard(requests[r]), "discard");
+		pthread_barrier_wait(&all_open);
+	}
+	return NULL;
+}
+
+static size_t server_of(void *with_objects)
+{
+	pthread_t threads[SERVER_THREADS];
+
+	heap();
+	require(!pthread_barrier_init(&all_open, NULL, SERVER_THREADS), "barrier");
+	for (unsigned t = 0; t < SERVER_THREADS; t++)
+		require(!pthread_create(&threads[t], NULL, serve, with_objects), "thread");
+	for (unsigned t = 0; t < SERVER_THREADS; t++)
+		pthread_join(threads[t], NULL);
+	return resident_bytes();
+}
+
+static size_t server(void)
+{
+	return server_of(&all_open);
+}
+
+static size_t idle_server(void)
+{
+	return server_of(NULL);
+}
+
 /* Of each cycle's objects one of fifty stays, with those of three other cycles, while ten epochs pass. */
 static size_t mixed_lifetime(void)
 {
@@ -193,9 +240,11 @@ static const struct {
 	size_t (*run)(void);
 } figures[] = {
 	{ "idle", idle },
+	{ "idle_server", idle_server },
 	{ "floor_1", floor_1 },
 	{ "floor_8", floor_8 },
 	{ "request", request },
+	{ "server", server },
 	{ "mixed_lifetime", mixed_lifetime },
 	{ "thousand_epochs", thousand_epochs },
 };
