@@ -49,7 +49,7 @@ static void count_live(struct ts_closing *closing, const struct ts_epoch *epoch)
 			closing->live_objects += live;
 			closing->live_bytes += live * ts_sizeclasses[c].bytes;
 		}
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 	}
 }
 

@@ -387,7 +387,7 @@ static enum take walk_lanes(struct ts_epoch *epoch, uint64_t id, uint64_t with, 
 			if (took != TAKE_OTHER)
 				return took;
 		}
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 	}
 	return TAKE_OTHER;
 }
@@ -411,8 +411,9 @@ static enum take create_lane(struct ts_epoch *epoch, uint64_t id, uint64_t with,
 		ts_a64_or_rlx(&lane->w, with);
 	head = ts_a64_load_rlx(&epoch->lanes);
 	do {
-		ts_a32_store_rel(&lane->next_in_epoch, (uint32_t)head); /* ORD-12 */
-		/* ORD-12 seq_cst: pairs with ORD-13; either the closer sees the lane or we see its state. */
+		ts_a32_store_rlx(&lane->next_in_epoch, (uint32_t)head);
+		/* ORD-12 seq_cst: pairs with ORD-13; either the closer sees the lane or we see its state. Who
+		 * sees this link has all older ones with it: each is a read-modify-write of the same word. */
 	} while (!ts_a64_cas_sc(&epoch->lanes, &head, lane->index + 1));
 	*found = lane;
 	switch (ts_ew_state(ts_a64_load_sc(&epoch->e))) { /* ORD-12 */
@@ -526,7 +527,7 @@ void ts_epoch_close_lanes(struct ts_epoch *epoch)
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 		enum ts_lw_result marked = ts_lw_mark_closing(&lane->w);
 
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 		if (marked == TS_LW_BUSY)
 			ts_a64_store_rlx(&lane->class_of, (uintptr_t)ts_sizeclass_gated);
 		if (marked == TS_LW_TAKEN)
@@ -649,7 +650,7 @@ static int roll_back(struct ts_epoch *epoch, uint64_t end)
 	while (link != end) {
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 		if (seized(lane))
 			ts_lane_release(lane);
 	}
@@ -667,7 +668,7 @@ static void discard_lanes(struct ts_epoch *epoch, uint64_t lanes)
 	while (link) {
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 		if (!seized(lane))
 			continue;
 		ts_lane_discard(lane);
@@ -703,7 +704,7 @@ static int discard(struct ts_epoch *epoch, uint64_t id)
 		if (!seize(lane))
 			return roll_back(epoch, link);
 		lanes += seized(lane);
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 	}
 	discard_lanes(epoch, lanes);
 	COUNT(epochs_discarded);
@@ -734,7 +735,7 @@ static int empty_closing(struct ts_epoch *epoch, uint64_t id)
 	for (link = ts_a64_load_acq(&epoch->lanes); link;) { /* ORD-12 acquire */
 		struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
 
-		link = ts_a32_load_acq(&lane->next_in_epoch); /* ORD-12 acquire */
+		link = ts_a32_load_rlx(&lane->next_in_epoch);
 		if (!seize(lane) || !seized(lane))
 			continue;
 		ts_lane_discard(lane);

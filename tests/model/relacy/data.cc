@@ -135,8 +135,8 @@ struct publish_test : rl::test_suite<publish_test, 2> {
 	{
 		if (t == 0) {
 			record($) = 1;
-			ts_a32_store_rel(&count, 1); /* ORD-20 */
-		} else if (ts_a32_load_acq(&count)) { /* ORD-20 */
+			ts_a32_store_rel(&count, 1); /* ORD-20 ORD-22 */
+		} else if (ts_a32_load_acq(&count)) { /* ORD-20 ORD-22 */
 			RL_ASSERT(record($) == 1);
 		}
 	}
@@ -169,6 +169,28 @@ struct generation_test : rl::test_suite<generation_test, 2> {
 			uint32_t o = ts_a32_load_acq(&own); /* ORD-17 */
 
 			RL_ASSERT(ts_a32_load_rlx(&base) != b || b + o != 1 || o == 0);
+		}
+	}
+};
+
+/* ORD-17: a chunk's table of generations is made when its first handle is. */
+struct table_test : rl::test_suite<table_test, 2> {
+	ts_a64 table;
+	rl::var<int> generations;
+
+	void before()
+	{
+		ts_a64_store_rlx(&table, 0);
+		generations($) = -1;
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			generations($) = 0;
+			ts_a64_store_rel(&table, 1); /* ORD-17 */
+		} else if (ts_a64_load_acq(&table)) { /* ORD-17 */
+			RL_ASSERT(generations($) == 0);
 		}
 	}
 };
@@ -228,8 +250,47 @@ struct row_test : rl::test_suite<row_test, 2> {
 	}
 };
 
+/* ORD-21: events of a ring that has one entry. A copy has one event's words; an event may be lost. */
+struct event_test : rl::test_suite<event_test, 3> {
+	ts_a64 numbers, first, word, last;
+
+	void before()
+	{
+		ts_a64_store_rlx(&numbers, 1);
+		ts_a64_store_rlx(&first, 1);
+		ts_a64_store_rlx(&word, 1);
+		ts_a64_store_rlx(&last, 1);
+	}
+
+	void put(void)
+	{
+		uint64_t number = ts_a64_add_rlx(&numbers, 1) + 1;
+		uint64_t old = ts_a64_load_acq(&last); /* ORD-21 */
+
+		if (!ts_a64_cas_acq(&first, &old, number)) /* ORD-21 */
+			return;
+		ts_a64_store_rel(&word, number); /* ORD-21 */
+		ts_a64_store_rel(&last, number); /* ORD-21 */
+	}
+
+	void thread(unsigned t)
+	{
+		if (t) {
+			put();
+			return;
+		}
+		uint64_t seen_last = ts_a64_load_acq(&last); /* ORD-21 */
+		uint64_t seen_word = ts_a64_load_acq(&word); /* ORD-21 */
+
+		if (ts_a64_load_rlx(&first) == seen_last)
+			RL_ASSERT(seen_word == seen_last);
+	}
+};
+
 void run_data(void)
 {
+	run<table_test>("table", 0, 0);
+	run<event_test>("event", 3, 5);
 	run<publish_test>("publish", 0, 0);
 	run<generation_test>("generation", 0, 0);
 	run<identity_test>("identity", 0, 0);

@@ -86,6 +86,50 @@ struct link_roll_back_test : rl::test_suite<link_roll_back_test, 2>, link_test_b
 	void after() { check(); }
 };
 
+/* ORD-12: two threads link a lane each; who walks the list finds both as they were made. */
+struct list_test : rl::test_suite<list_test, 3> {
+	ts_a64 lanes;
+	ts_a32 next[3];
+	rl::var<int> lane[3];
+
+	void before()
+	{
+		ts_a64_store_rlx(&lanes, 0);
+		for (unsigned i = 0; i < 3; i++) {
+			ts_a32_store_rlx(&next[i], 0);
+			lane[i]($) = 0;
+		}
+	}
+
+	void link(unsigned index)
+	{
+		uint64_t head = ts_a64_load_rlx(&lanes);
+
+		lane[index]($) = 1;
+		do {
+			ts_a32_store_rlx(&next[index], (uint32_t)head);
+		} while (!ts_a64_cas_sc(&lanes, &head, index)); /* ORD-12 */
+	}
+
+	void walk(void)
+	{
+		uint64_t link = ts_a64_load_acq(&lanes); /* ORD-12 */
+
+		while (link) {
+			RL_ASSERT(lane[link]($) == 1);
+			link = ts_a32_load_rlx(&next[link]);
+		}
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0)
+			walk();
+		else
+			link(t);
+	}
+};
+
 /* Two references are dropped; the finisher sees what was done under the other one. */
 struct drop_test : rl::test_suite<drop_test, 2> {
 	ts_a64 e;
@@ -203,6 +247,7 @@ void run_epoch(void)
 	run<link_close_test>("link-close", 0, 0);
 	run<link_discard_test>("link-discard", 0, 0);
 	run<link_roll_back_test>("link-roll-back", 0, 0);
+	run<list_test>("list", 0, 0);
 	run<drop_test>("drop", 0, 0);
 	run<commit_test>("commit", 0, 0);
 	run<reuse_test>("reuse", 4, 6);

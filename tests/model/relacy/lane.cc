@@ -77,6 +77,45 @@ struct scopes_test : rl::test_suite<scopes_test, 2> {
 	}
 };
 
+/* A free in a parked lane holds it for a moment; who enters next hands the slot out again. */
+struct direct_test : rl::test_suite<direct_test, 2> {
+	lane_model lane;
+
+	void before()
+	{
+		lane.init(ts_lw_tag(1), ts_ew_make(1, TS_EPOCH_ACTIVE, 2));
+	}
+
+	void free_directly()
+	{
+		uint64_t local = ts_a64_load_rlx(&lane.node[1].local);
+
+		ts_a64_store_rlx(&lane.node[1].local, local | 1);
+		lane.release(false);
+	}
+
+	void thread(unsigned t)
+	{
+		if (t == 0) {
+			lane.object[1]($) = 1; /* the freer's last store to its object */
+			if (ts_lw_take(&lane.w, ts_lw_tag(1), TS_LW_TRANSIENT) == TS_LW_TAKEN)
+				free_directly();
+			else
+				lane.remote_free(1, 1, 1);
+		} else if (ts_lw_take(&lane.w, ts_lw_tag(1), 0) == TS_LW_TAKEN) {
+			if (ts_a64_load_rlx(&lane.node[1].local) & 1)
+				lane.object[1]($) = -1; /* the slot's next owner writes */
+			lane.release(false);
+		}
+	}
+
+	void after()
+	{
+		RL_ASSERT(ts_a64_load_rlx(&lane.node[1].local) & 1);
+		RL_ASSERT(ts_a64_load_rlx(&lane.w) == ts_lw_tag(1));
+	}
+};
+
 /* A lane is bound as parked by one thread and taken by another that knows nothing but the word. */
 struct bind_test : rl::test_suite<bind_test, 2> {
 	lane_model lane;
@@ -128,6 +167,7 @@ struct close_test : rl::test_suite<close_test, 2> {
 void run_lane(void)
 {
 	run<scopes_test>("scopes", 0, 0);
+	run<direct_test>("direct", 0, 0);
 	run<bind_test>("bind", 0, 0);
 	run<close_test>("close", 0, 0);
 	run<queue_test>("queue", 3, 4);

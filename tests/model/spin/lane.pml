@@ -227,29 +227,71 @@ inline give_back()
 	od
 }
 
-/* One free by a thread that does not hold the lane. */
-inline remote_free(node, slot)
+/*
+ * The lane is held for this free alone. What was looked at before is looked at again: the slot may be freed
+ * by now, and its chunk gone.
+ */
+inline direct_free(node, slot)
 {
-	m = 0;
-#ifndef NO_LOOK
-	m = L[node] & slot;
-#endif
+#ifdef CTL_BELIEVE_THE_LOOK
 	if
-	:: m != 0 -> d_step { report(slot); m = 0 }
+	:: !chunk -> d_step { report(slot) }
+#else
+	if
+	:: !chunk || (L[node] | R[node]) & slot -> d_step { report(slot) }
+#endif
 	:: else ->
 		d_step {
-			m = R[node];
-			R[node] = R[node] | slot;
+			assert(chunk);
+			L[node] = L[node] | slot;
+			accepted++;
 			if
-			:: m == 0 -> turned[node] = true
+			:: settled -> live--
 			:: else
 			fi
 		};
 		if
-		:: m & slot -> d_step { report(slot); m = 0 }
-		:: !(m & slot) && m != 0 -> m = 0       /* I6: somebody else queues it */
-		:: m == 0 -> push_or_take(node)
+		:: settled -> try_return()
+		:: else
 		fi
+	fi;
+	give_back()
+}
+
+/*
+ * One free by a thread that does not hold the lane. If nobody does it may take it; it need not: batches and
+ * frees by handle do not, and who saw a holder that has left meanwhile does not either.
+ */
+inline remote_free(node, slot)
+{
+#ifndef NO_LOOK
+	if
+	:: L[node] & slot -> d_step { report(slot) }; goto end
+	:: else
+	fi;
+#endif
+	atomic {
+		if
+		:: !held -> held = true; free_mark(); r = TAKEN
+		:: true
+		fi
+	};
+	if
+	:: r == TAKEN -> r = 0; direct_free(node, slot); goto end
+	:: else
+	fi;
+	d_step {
+		m = R[node];
+		R[node] = R[node] | slot;
+		if
+		:: m == 0 -> turned[node] = true
+		:: else
+		fi
+	};
+	if
+	:: m & slot -> d_step { report(slot); m = 0 }
+	:: !(m & slot) && m != 0 -> m = 0       /* I6: somebody else queues it */
+	:: m == 0 -> push_or_take(node)
 	fi
 }
 
@@ -289,7 +331,8 @@ proctype Freer(byte node; byte slot)
 {
 	byte m, h, n, d; mtype r; bool ok, last, saw;
 
-	remote_free(node, slot)
+	remote_free(node, slot);
+end:	skip
 }
 
 inline local_free(node, slot)

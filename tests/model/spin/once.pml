@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * once.pml: the discard in one step (one parked lane, nobody else) against another discard, a scope, a
- * creator, a short reference and a close.
+ * creator, a short reference, a free and a close.
  *
  * The fast way takes the lane with DISC while the epoch is still ACTIVE, then commits by one CAS that
  * compares the whole word: ACTIVE, two references. If that fails it steps back and goes the long way.
@@ -255,6 +255,30 @@ proctype Renamer()
 	fi
 }
 
+/* A free in the parked lane takes it for the length of the call. */
+proctype Freer()
+{
+	byte x; bool ok, last;
+
+	atomic {
+		ok = (!dead[0] && !held[0]);
+		if
+		:: ok -> take(0, false)
+		:: else
+		fi
+	};
+	if
+	:: ok ->
+		assert(state != FREE && state != COMMITTED);
+#ifdef CTL_FREE_LEAVES_BLINDLY
+		d_step { owner[0] = NOBODY; held[0] = false }
+#else
+		release(0)
+#endif
+	:: else
+	fi
+}
+
 init
 {
 	atomic {
@@ -263,6 +287,7 @@ init
 		run Discarder();
 		run Thread();
 		run Renamer();
+		run Freer();
 		run Closer()
 	};
 	(_nr_pr == 1);

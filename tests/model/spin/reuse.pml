@@ -4,23 +4,36 @@
  *
  * Lane 0 owns a chunk of one node; slot 0 is live and freed honestly by one thread and once more, at any
  * time, by another. When lane 0 is empty the chunk is sealed and goes to the pool; lane 1 takes it, opens
- * the node and hands out slot 1, which a third thread frees. Both lanes close.
+ * the node and hands out slot 1 (or 0, SAME), which a third thread frees. Both lanes close.
  *
  * The turner reads the owner after its OR: from then on the chunk cannot move. Reading it before (control)
- * pushes a node of lane 1 on the queue of lane 0.
+ * pushes a node of lane 1 on the queue of lane 0. Who takes a lane that nobody holds reads the owner again
+ * for the same reason.
+ *
+ * SAME     lane 1 hands slot 0 out again: the stray one frees it by a pointer that is right by now
  */
 #define ALL 3
 #define NONE 2
 #define POP(x) (((x) & 1) + (((x) >> 1) & 1))
+#ifdef CTL_OWNER_KEPT
+#define FOREIGN(lane) false
+#else
+#define FOREIGN(lane) (owner != (lane))
+#endif
 
 mtype = { DRAIN, SETTLE, DIED, RETURNED, PUSHED, TAKEN };
 
 typedef Word { byte head; bool held; bool closing; bool dead };
 Word W[2];
 bool settled[2];
+#ifdef SAME
+#define AGAIN 1
+#else
+#define AGAIN 2
+#endif
 byte L = 2, R;                  /* slot 1 is not handed out by lane 0 */
 byte owner = 0;                 /* of the chunk; NONE while it is in the pool */
-bool handed_out;                /* lane 1's slot 1 */
+bool handed_out;                /* lane 1's slot */
 bool sealed;
 bool turned;
 byte accepted, reports, dead_lanes;
@@ -122,6 +135,23 @@ proctype Freer(byte slot; bool wait)
 	:: L & slot -> reports++; goto end
 	:: else
 	fi;
+	/* A free in a lane that nobody holds may take it. */
+	atomic {
+		if
+		:: !W[lane].held -> W[lane].held = true; r = TAKEN
+		:: true
+		fi
+	};
+	if
+	:: r == TAKEN ->
+		if
+		:: FOREIGN(lane) || (L | R) & slot -> reports++
+		:: else -> d_step { assert(owner == lane); L = L | slot; accepted++ }; try_return(lane)
+		fi;
+		give_back(lane);
+		goto end
+	:: else
+	fi;
 	d_step {
 		m = R; R = R | slot;
 		if
@@ -168,14 +198,14 @@ proctype Closer(byte lane)
 	fi
 }
 
-/* Lane 1 is held from the start, waits for the chunk, opens the node, hands out slot 1. */
+/* Lane 1 is held from the start, waits for the chunk, opens the node, hands out a slot. */
 proctype Second()
 {
 	byte m, h, d; mtype r; bool ok;
 
 	(owner == NONE);
 	owner = 1;
-	L = 1;
+	L = ALL & ~AGAIN;
 	d_step { assert(sealed && R == ALL); sealed = false; R = 0 };
 	handed_out = true;
 	if
@@ -192,7 +222,7 @@ init
 		W[1].held = true;
 		run Freer(1, false);
 		run Freer(1, false);
-		run Freer(2, true);
+		run Freer(AGAIN, true);
 		run Second();
 		run Closer(0)
 	};

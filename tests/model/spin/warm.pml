@@ -115,6 +115,30 @@ proctype Freer(byte slot)
 	:: !header || L & slot || !(carved & slot) -> reports++; goto end
 	:: else
 	fi;
+	/* A free in a lane that nobody holds may take it. */
+	atomic {
+		if
+		:: !held -> held = true; r = TAKEN
+		:: true
+		fi
+	};
+	if
+	:: r == TAKEN ->
+		if
+		:: !header || (L | R) & slot || !(carved & slot) -> reports++
+		:: else ->
+			d_step {
+				L = L | slot;
+				if
+				:: slot == P -> freed_p++
+				:: else -> freed_q++
+				fi
+			}
+		fi;
+		give_back();
+		goto end
+	:: else
+	fi;
 	d_step { m = R; R = R | slot };
 	if
 	:: m & slot -> d_step { reports++; m = 0 }
