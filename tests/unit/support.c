@@ -56,17 +56,6 @@ bool holds(const void *ptr, size_t bytes, uint64_t seed)
 	return true;
 }
 
-/* What a child has executed counts, too. */
-static void end_child(void)
-{
-#ifdef TEST_COVERAGE
-	extern void __gcov_dump(void);
-
-	__gcov_dump();
-#endif
-	_exit(0);
-}
-
 int in_child(void (*body)(void *), void *arg)
 {
 	int status = 0;
@@ -76,7 +65,7 @@ int in_child(void (*body)(void *), void *arg)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		body(arg);
-		end_child();
+		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
@@ -97,7 +86,7 @@ int in_child_stderr(void (*body)(void *), void *arg, char *text, size_t text_byt
 		close(ends[0]);
 		close(ends[1]);
 		body(arg);
-		end_child();
+		_exit(0);
 	}
 	close(ends[1]);
 	while (have + 1 < text_bytes && (got = read(ends[0], text + have, text_bytes - 1 - have)) > 0)
