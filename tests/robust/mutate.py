@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""usage: tests/robust/mutate.py [--count N] [--seed N] [--least PERCENT]
+"""usage: tests/robust/mutate.py [--count N] [--minutes N] [--seed N] [--least PERCENT] [--again]
 
 Code mutation of src/core: changes one operator, bound, constant or call at a seeded random place, builds the
 library with it and runs the quick unit tests. A mutant that they notice is killed: a test fails, crashes, or
-takes longer than 20 s. One that does not compile to other machine code is no mutant and is replaced. Prints
+takes longer than 20 s of a CPU. One that does not compile to other machine code is no mutant and is replaced.
+
+The sample is kept in tests/robust/mutants.txt, a line a mutant: what became of it, where and what it is. A
+run goes on where the last one stopped, until COUNT mutants are known (0: says what is known) or the minutes
+are over; --again tries those that survived once more. A mutant whose line of code is gone is dropped. Prints
 TAP with each survivor as a diff. Builds in build/mutate.
 """
-import argparse, os, random, re, shutil, subprocess, sys
+import argparse, hashlib, os, re, resource, shutil, subprocess, sys, time
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 work = os.path.join(top, "build", "mutate")
+KEPT = os.path.join(top, "tests", "robust", "mutants.txt")
 # Quick ones that together touch every file; the first that fails is enough.
 TESTS = """unit/test_object unit/test_epoch unit/test_scope unit/test_handle unit/test_misuse unit/test_bin
 	unit/test_domain unit/test_heap unit/test_pool unit/test_reclaim unit/test_fork unit/test_fault
 	obs/test_counters obs/test_stats""".split()
 SECONDS = 20
+NO_MUTANT = ("the compiler", "nothing changed")
 # Not what the tests are about: assertions, texts, what other builds or other programs use.
 SKIPPED_FILES = {"sys_sim.c", "sys_sim.h", "check.c", "check.h", "version.c", "words.def"}
 OPERATORS = [  # pattern, replacements
@@ -62,6 +68,11 @@ def run(command, seconds, **kwargs):
         return None
 
 
+def limit_time():
+    """Of the CPU: the machine may have other things to do."""
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+
+
 class Tree:
     """A copy of the sources with a build of its own."""
 
@@ -86,55 +97,114 @@ class Tree:
             return "the compiler"
         if self.code() == self.original:
             return "nothing changed"
+        return self.test_that_fails()
+
+    def test_that_fails(self):
         env = dict(os.environ, TSLAB_RANGE="4G")
         for test in TESTS:
-            if run([os.path.join(self.build, "tests", test)], SECONDS, env=env) != 0:
+            if run([os.path.join(self.build, "tests", test)], 3 * SECONDS, env=env, preexec_fn=limit_time) != 0:
                 return test
         return None
 
-    def mutant(self, path, place):
-        number, column, old, new = place
-        file = os.path.join(self.source, path)
+    def mutant(self, mutant):
+        """What notices it, or None."""
+        file = os.path.join(self.source, mutant.path)
         text = open(file, encoding="utf-8").read()
         lines = text.split("\n")
-        line = lines[number]
-        lines[number] = line[:column] + new + line[column + len(old):]
+        lines[mutant.number] = mutant.changed
         open(file, "w", encoding="utf-8").write("\n".join(lines))
         killer = self.killer()
         open(file, "w", encoding="utf-8").write(text)
-        return killer, "%s:%d\n#   -%s\n#   +%s" % (path, number + 1, line.strip(), lines[number].strip())
+        return killer
+
+
+class Mutant:
+    def __init__(self, path, line, place, seen):
+        self.path, self.line = path, line
+        self.number, column, old, new = place
+        self.changed = line[:column] + new + line[column + len(old):]
+        # The same line may stand in a file more than once: by its number it would be another one after any change.
+        self.name = "%s: %s -> %s" % (path, line.strip(), self.changed.strip())
+        nth = seen[self.name] = seen.get(self.name, 0) + 1
+        if nth > 1:
+            self.name += " (%d)" % nth
+
+    def diff(self):
+        return "%s:%d\n#   -%s\n#   +%s" % (self.path, self.number + 1, self.line.strip(), self.changed.strip())
+
+
+def all_mutants(seed):
+    """In the order of the sample: a change of one place leaves that of all others as it is."""
+    found = []
+    for file in sorted(os.listdir(os.path.join(top, "src/core"))):
+        if not file.endswith((".c", ".h")) or file in SKIPPED_FILES:
+            continue
+        path, seen = "src/core/" + file, {}
+        lines = open(os.path.join(top, path), encoding="utf-8").read().split("\n")
+        found += [Mutant(path, lines[place[0]], place, seen) for place in places(os.path.join(top, path))]
+    return sorted(found, key=lambda m: hashlib.sha256(("%d %s" % (seed, m.name)).encode()).digest())
+
+
+def read_kept(mutants):
+    known = {}
+    if os.path.exists(KEPT):
+        names = {m.name for m in mutants}
+        for line in open(KEPT, encoding="utf-8"):
+            verdict, _, name = line.rstrip("\n").partition("\t")
+            if name in names:
+                known[name] = verdict
+    return known
+
+
+def keep(known):
+    with open(KEPT + ".new", "w", encoding="utf-8") as file:
+        file.write("# SPDX-License-Identifier: MIT\n# Written by mutate.py: what noticed the mutant, the file, the line -> what became of it\n")
+        file.writelines("%s\t%s\n" % (known[name], name) for name in sorted(known))
+    os.replace(KEPT + ".new", KEPT)
+
+
+def explore(mutants, known, args):
+    tree, until = Tree("tree"), time.time() + 60 * args.minutes
+    if tree.test_that_fails():
+        sys.exit("Bail out! the tests fail without a mutation")
+    judged = sum(verdict not in NO_MUTANT for verdict in known.values())
+    for mutant in mutants:
+        verdict = known.get(mutant.name)
+        again = verdict == "SURVIVES" and args.again
+        if verdict and not again:
+            continue
+        if time.time() > until or (judged >= args.count and not args.again):
+            break
+        if not verdict and judged >= args.count:
+            continue
+        known[mutant.name] = tree.mutant(mutant) or "SURVIVES"
+        judged += not again and known[mutant.name] not in NO_MUTANT
+        print("# %s: %s" % (known[mutant.name], mutant.diff().split("\n")[0]), flush=True)
+        keep(known)
 
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--count", type=int, default=10)
+    options.add_argument("--count", type=int, default=300)
+    options.add_argument("--minutes", type=float, default=1e6)
     options.add_argument("--seed", type=int, default=20261121)
     options.add_argument("--least", type=float, default=80)
+    options.add_argument("--again", action="store_true")
     args = options.parse_args()
-    shutil.rmtree(work, ignore_errors=True)
-    files = sorted(f for f in os.listdir(os.path.join(top, "src/core")) if f.endswith((".c", ".h")) and f not in SKIPPED_FILES)
-    everything = [("src/core/" + f, p) for f in files for p in places(os.path.join(top, "src/core", f))]
-    random.Random(args.seed).shuffle(everything)
-    print("# seed %d, %d places in %d files" % (args.seed, len(everything), len(files)), flush=True)
-    tree = Tree("tree")
-    if tree.killer() not in (None, "nothing changed"):
-        sys.exit("Bail out! the tests fail without a mutation")
-    killed, survivors = 0, []
-    for path, place in everything:
-        if killed + len(survivors) == args.count:
-            break
-        killer, diff = tree.mutant(path, place)
-        if killer in ("the compiler", "nothing changed"):
-            continue
-        killed += killer is not None
-        if killer is None:
-            survivors.append(diff)
-        print("# %s %s" % ("killed by " + killer if killer else "SURVIVES", diff.split("\n")[0]), flush=True)
-    percent = 100.0 * killed / max(1, killed + len(survivors))
-    for diff in survivors:
-        print("# survivor " + diff)
+    mutants = all_mutants(args.seed)
+    print("# seed %d, %d places" % (args.seed, len(mutants)), flush=True)
+    known = read_kept(mutants)
+    if args.count:
+        shutil.rmtree(work, ignore_errors=True)
+        explore(mutants, known, args)
+    survivors = [m for m in mutants if known.get(m.name) == "SURVIVES"]
+    judged = sum(verdict not in NO_MUTANT for verdict in known.values())
+    killed = judged - len(survivors)
+    percent = 100.0 * killed / max(1, judged)
+    for mutant in survivors:
+        print("# survivor " + mutant.diff())
     ok = percent >= args.least and killed
-    print("%s 1 - %d of %d mutants killed: %.0f %%\n1..1" % ("ok" if ok else "not ok", killed, killed + len(survivors), percent))
+    print("%s 1 - %d of %d mutants killed: %.0f %%\n1..1" % ("ok" if ok else "not ok", killed, judged, percent))
     sys.exit(not ok)
 
 
