@@ -17,7 +17,7 @@ top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 work = os.path.join(top, "build", "mutate")
 KEPT = os.path.join(top, "tests", "robust", "mutants.txt")
 # Quick ones that together touch every file; the first that fails is enough.
-TESTS = """unit/test_object unit/test_epoch unit/test_scope unit/test_handle unit/test_misuse unit/test_bin
+TESTS = """unit/test_object unit/test_epoch unit/test_scope unit/test_scope_threads unit/test_handle unit/test_misuse unit/test_bin
 	unit/test_domain unit/test_heap unit/test_pool unit/test_reclaim unit/test_fork unit/test_fault
 	obs/test_counters obs/test_stats""".split()
 SECONDS = 20

@@ -30,6 +30,7 @@ runs unit/test_thread
 runs unit/test_fork
 runs unit/test_misuse
 runs unit/test_scope
+runs unit/test_scope_threads
 runs unit/test_epoch
 runs robust/misuse --count 20000
 runs robust/lives --forks 100 --threads 2000 --seconds 10 --module "$abs_top_builddir/.libs/libtslab.so"
