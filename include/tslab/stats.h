@@ -109,6 +109,7 @@ struct tslab_process_stats {
 	uint64_t retain_limit_bytes; /* empty memory that a thread may keep of the default heap */
 	uint64_t blocks_private;     /* KiB of the figures that other processes cannot see */
 	uint64_t sample_interval;    /* one allocation in so many is timed; 0 = none */
+	uint64_t meta_lock_fast;     /* of lock_fast, the lock of the tables */
 };
 
 struct tslab_class_stats {

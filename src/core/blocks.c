@@ -14,25 +14,16 @@ static ts_block_source private_source;
 static ts_block_source *source = private_source;
 static struct ts_block_head **blocks; /* append-only */
 static ts_a64 block_count;
-static ts_a64 process_words; /* struct ts_process_words * */
 
 /* Stands in before the first block exists, and for whatever finds no memory at all. */
 static struct ts_block_process early_process;
+ts_a64 ts_process_at = { (uintptr_t)&early_process.w };
 static struct ts_block_classes early_classes[TS_CLASS_BLOCKS];
 static ts_a64 class_blocks[TS_CLASS_BLOCKS]; /* struct ts_block_classes * */
 static union {
 	struct ts_block_head head;
 	char bytes[2 * TS_BLOCK_BYTES];
 } spare __attribute__((aligned(64)));
-
-struct ts_process_words *ts_process(void)
-{
-	/* Release/acquire through ORD-20: whoever sees the pointer sees the block behind it. */
-	struct ts_process_words *words =
-		(struct ts_process_words *)ts_a64_load_acq(&process_words); /* ORD-20 */
-
-	return words ? words : &early_process.w;
-}
 
 struct ts_class_row *ts_class_row(unsigned cls)
 {
@@ -142,7 +133,7 @@ void ts_process_start(void)
 {
 	struct ts_block_process *block;
 
-	if (ts_a64_load_rlx(&process_words))
+	if (ts_process() != &early_process.w)
 		return;
 	block = ts_block_get(TS_BLOCK_PROCESS, 1);
 	if ((void *)block == &spare)
@@ -150,7 +141,7 @@ void ts_process_start(void)
 	/* What was counted so far moves over; nothing runs concurrently this early. */
 	memcpy(&block->w, &early_process.w, sizeof(block->w));
 	/* ORD-20 release: pairs with ts_process(). */
-	ts_a64_store_rel(&process_words, (uint64_t)&block->w);
+	ts_a64_store_rel(&ts_process_at, (uint64_t)&block->w);
 	start_classes();
 	ts_contention_start(0);
 }

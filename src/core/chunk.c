@@ -205,11 +205,12 @@ static uint32_t take_cached(struct ts_thread *thread, uint32_t chunks)
 
 static void lock_pool(unsigned cls)
 {
+	/* The lock protects the words of the class. */
 	if (ts_lock(&ts_lock_pool)) {
-		ts_count_class(cls, lock_contended, 1);
+		ts_bump_word(&ts_class_row(cls)->lock_contended, 1);
 		ts_contention_count(cls, lock_contended, 1);
 	} else {
-		ts_count_class(cls, lock_fast, 1);
+		ts_bump_word(&ts_class_row(cls)->lock_fast, 1);
 		ts_contention_count(cls, lock_fast, 1);
 	}
 }

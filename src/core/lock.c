@@ -4,39 +4,72 @@
 #include "histogram.h"
 #include "os.h"
 #include "process.h"
+#include "thread.h"
 
 struct ts_mutex ts_lock_pool = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 struct ts_mutex ts_lock_meta = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
-bool ts_lock(struct ts_mutex *lock)
+/* What names the calling thread: unlike pthread_self(), this takes no call. */
+static uint64_t self(void)
 {
-	uint64_t self = (uint64_t)pthread_self();
-	uint64_t began_ns = 0;
-	bool waited;
+	return (uintptr_t)&ts_tls;
+}
 
-	if (ts_a64_load_rlx(&lock->owner) == self) {
+static void enter(struct ts_mutex *lock)
+{
+	pthread_mutex_lock(&lock->mutex);
+	ts_a64_store_rlx(&lock->owner, self());
+	ts_bump_word(&lock->entered, 1);
+}
+
+/* A word for each lock, which protects it: an atomic addition would cost as much as the lock. */
+static void count_fast(const struct ts_mutex *lock)
+{
+	struct ts_process_words *words = ts_process();
+
+	ts_bump_word(lock == &ts_lock_pool ? &words->lock_fast : &words->meta_lock_fast, 1);
+}
+
+static __attribute__((noinline, cold)) bool enter_occupied(struct ts_mutex *lock)
+{
+	uint64_t began_ns;
+
+	if (ts_a64_load_rlx(&lock->owner) == self()) {
 		lock->depth++;
 		return false;
 	}
-	waited = pthread_mutex_trylock(&lock->mutex) != 0;
-	if (!waited) {
-		ts_count(lock_fast, 1);
-	} else {
-		began_ns = ts_os_clock_ns();
+	began_ns = ts_os_clock_ns();
+	ts_count(lock_contended, 1);
+	enter(lock);
+	ts_histogram_count(TS_HISTOGRAM_LOCK_WAIT, ts_os_clock_ns() - began_ns);
+	return true;
+}
+
+/*
+ * Whether it was free is told by a look before and not by pthread_mutex_trylock, which costs a quarter more
+ * than pthread_mutex_lock. Who loses the race after the look finds that somebody else has entered.
+ */
+bool ts_lock(struct ts_mutex *lock)
+{
+	uint64_t entered = ts_a64_load_rlx(&lock->entered);
+
+	if (__builtin_expect(ts_a64_load_rlx(&lock->owner) != 0, 0))
+		return enter_occupied(lock);
+	enter(lock);
+	if (__builtin_expect(ts_a64_load_rlx(&lock->entered) != entered + 1, 0)) {
 		ts_count(lock_contended, 1);
-		pthread_mutex_lock(&lock->mutex);
+		return true;
 	}
-	ts_a64_store_rlx(&lock->owner, self);
-	lock->depth = 1;
-	if (waited)
-		ts_histogram_count(TS_HISTOGRAM_LOCK_WAIT, ts_os_clock_ns() - began_ns);
-	return waited;
+	count_fast(lock);
+	return false;
 }
 
 void ts_unlock(struct ts_mutex *lock)
 {
-	if (--lock->depth)
+	if (lock->depth) {
+		lock->depth--;
 		return;
+	}
 	ts_a64_store_rlx(&lock->owner, 0);
 	pthread_mutex_unlock(&lock->mutex);
 }

@@ -15,14 +15,15 @@
 
 struct ts_mutex {
 	pthread_mutex_t mutex;
-	ts_a64 owner;   /* pthread_self() of the thread inside; only ever compared with one's own */
-	unsigned depth; /* the owner's */
+	ts_a64 owner;   /* the thread inside; only ever compared with oneself */
+	ts_a64 entered; /* how often; the lock protects it */
+	unsigned depth; /* the owner's: how often it has taken the lock again */
 };
 
 extern TS_HIDDEN struct ts_mutex ts_lock_pool;
 extern TS_HIDDEN struct ts_mutex ts_lock_meta;
 
-/* May be taken again by the thread that has it. True: it had to wait. */
+/* May be taken again by the thread that has it. True: somebody else had it. */
 bool ts_lock(struct ts_mutex *lock);
 void ts_unlock(struct ts_mutex *lock);
 

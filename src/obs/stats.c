@@ -121,6 +121,7 @@ int tslab_stats_process(struct tslab_process_stats *stats)
 	consistent &= visit_blocks(TS_BLOCK_EPOCHS, add_epochs, &out);
 	consistent &= visit_blocks(TS_BLOCK_THREAD, add_thread, &threads);
 	class_bytes_table(class_bytes);
+	out.lock_fast += out.meta_lock_fast;
 	out.threads = threads.threads;
 	out.retained_bytes = threads.retained_bytes + out.pool_bytes;
 	out.epochs_opened += threads.epochs_opened;
