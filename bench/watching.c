@@ -4,7 +4,9 @@
  * it, through the way that the tool goes. Bursts of work with and without a watcher take turns, so that a
  * machine that gets slower for a while slows both.
  *
- *   tslab-bench-watching [--rounds N] [--locks]      (31; --locks: only what one costs)
+ *   tslab-bench-watching [--rounds N]      (31)
+ *   tslab-bench-watching --locks           only what one costs
+ *   tslab-bench-watching --looks N         N snapshots and no figure, for who counts instructions
  *
  * Prints a table. Exit status 1 if a figure exceeds its limit, 3 if there are not two CPUs to measure on.
  */
@@ -295,8 +297,8 @@ static void attach_to(pid_t pid)
 		bench_die("%s", attached.why);
 }
 
-/* Two processes, a CPU each. */
-static int watch(unsigned rounds)
+/* Two processes, a CPU each if times are wanted. */
+static int watch(unsigned rounds, unsigned looks_only)
 {
 	int status;
 	pid_t pid;
@@ -308,40 +310,58 @@ static int watch(unsigned rounds)
 	pid = fork();
 	if (pid == 0)
 		be_watched(0);
-	if (!bind_to(1)) {
+	if (!looks_only && !bind_to(1)) {
 		fprintf(stderr, "watching: needs two CPUs\n");
 		kill(pid, SIGKILL);
 		return 3;
 	}
 	attach_to(pid);
-	measure(rounds);
+	for (unsigned i = 0; i < looks_only; i++)
+		look();
+	if (!looks_only)
+		measure(rounds);
 	shared->burst = UINT64_MAX;
 	if (waitpid(pid, &status, 0) != pid || status)
 		bench_die("the watched process failed");
 	return exceeded;
 }
 
+/* 0: not a number, or more than `most`. */
+static unsigned number(const char *text, unsigned most)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	return !*end && value <= most ? (unsigned)value : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "rounds", required_argument, NULL, 'r' },
 						 { "locks", no_argument, NULL, 'l' },
+						 { "looks", required_argument, NULL, 'n' },
 						 { NULL, 0, NULL, 0 } };
-	unsigned rounds = 31;
-	bool locks_only = false;
+	unsigned rounds = 31, looks_only = 0;
+	bool locks_only = false, understood = true;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'l') {
+		if (option == 'l')
 			locks_only = true;
-		} else if (option != 'r' || !(rounds = (unsigned)strtoul(optarg, NULL, 10)) ||
-			   rounds > BENCH_ROUNDS_MAX) {
-			fprintf(stderr, "usage: tslab-bench-watching [--rounds 1-%d] [--locks]\n",
-				BENCH_ROUNDS_MAX);
-			return 2;
-		}
+		else if (option == 'r')
+			understood = (rounds = number(optarg, BENCH_ROUNDS_MAX)) != 0;
+		else if (option == 'n')
+			understood = (looks_only = number(optarg, UINT32_MAX)) != 0;
+		else
+			understood = false;
+		if (understood)
+			continue;
+		fprintf(stderr, "usage: tslab-bench-watching [--rounds 1-%d | --locks | --looks N]\n",
+			BENCH_ROUNDS_MAX);
+		return 2;
 	}
 	if (!locks_only)
-		return watch(rounds);
+		return watch(rounds, looks_only);
 	measure_locks(rounds);
 	return exceeded;
 }

@@ -55,12 +55,14 @@ static bool copy_epochs(const struct ts_block_epochs *from, struct ts_block_epoc
 
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
 {
-	const unsigned words = slots * (unsigned)(TS_BLOCK_BYTES / sizeof(ts_a64));
 	const struct ts_block_head *head = block;
 	const ts_a64 *from = block;
+	uint32_t kind = ts_a32_load_acq((const ts_a32 *)&head->kind); /* ORD-20 acquire */
+	/* There are many lanes, and a sixth of a block is not theirs. */
+	const size_t bytes = kind == TS_BLOCK_LANE ? sizeof(struct ts_block_lane) :
+						     (size_t)slots * TS_BLOCK_BYTES;
 
-	/* ORD-20 acquire */
-	if (ts_a32_load_acq((const ts_a32 *)&head->kind) == TS_BLOCK_EPOCHS && slots == 1)
+	if (kind == TS_BLOCK_EPOCHS && slots == 1)
 		return copy_epochs(block, &copy->epochs);
 	for (unsigned try = 0; try < TRIES; try++) {
 		/* ORD-21 acquire: pairs with the writer's release of an even seq; else words of before a
@@ -69,10 +71,12 @@ bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *c
 
 		/* Last word first: frees and exits lie behind the allocs and enters that they belong to, so no
 		 * copy holds more frees than allocations. */
-#pragma GCC unroll 8
-		for (unsigned i = words; i-- > 0;)
-			ts_a64_store_rlx(&copy->words[i],
-					 ts_a64_load_acq(&from[i])); /* ORD-18 acquire */
+		for (size_t i = (bytes + 31) / 32 * 4; i; i -= 4) {
+#pragma GCC unroll 4
+			for (size_t k = 1; k <= 4; k++)
+				ts_a64_store_rlx(&copy->words[i - k],
+						 ts_a64_load_acq(&from[i - k])); /* ORD-18 acquire */
+		}
 		if (!(before & 1) && ts_a64_load_rlx(&head->seq) == before)
 			return true;
 		ts_arch_pause();
@@ -95,10 +99,18 @@ static void add_holdings(struct ts_lane_sum *sum, const struct ts_block_lane *la
 	sum->chunk_bytes += ts_a64_load_rlx(&lane->w.chunk_bytes);
 	sum->large_bytes += ts_a64_load_rlx(&lane->w.large_bytes);
 	sum->units_live += ts_a64_load_rlx(&lane->w.units_live);
-	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
-		sum->cls[i].units += ts_a16_load_rlx(&lane->units[i]);
 }
 
+static inline __attribute__((always_inline)) void add_units(uint64_t *restrict to,
+							    const struct ts_block_lane *restrict lane)
+{
+	const uint16_t *units = (const uint16_t *)lane->units;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		to[i] += units[i];
+}
+
+/* The copy is the reader's own: plain accesses, which the compiler makes vectors of. */
 void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane)
 {
 	bool bound = ts_a64_load_rlx(&lane->w.epoch_id) != 0;
@@ -113,12 +125,22 @@ void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *
 	sum->slow_misses += ts_a64_load_rlx(&lane->w.slow_misses);
 	sum->collected += ts_a64_load_rlx(&lane->w.collected);
 	sum->trims += ts_a64_load_rlx(&lane->w.trims);
-	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
-		sum->cls[i].allocs += ts_a64_load_rlx(&lane->cls[i].allocs);
-		sum->cls[i].frees += ts_a64_load_rlx(&lane->cls[i].frees);
-		if (!bound)
-			sum->cls[i].resting_units += ts_a16_load_rlx(&lane->units[i]);
-	}
+	_Static_assert(sizeof(sum->cls) == sizeof(lane->cls), "the same words");
+	ts_add_words((uint64_t *)sum->cls, (const uint64_t *)lane->cls,
+		     sizeof(sum->cls) / (sizeof(uint64_t)));
+	if (bound)
+		add_units(sum->units, lane);
+}
+
+void ts_blockread_add_resting(uint64_t units[TS_CLASS_COUNT], const struct ts_block_lane *lane)
+{
+	if (!ts_a64_load_rlx(&lane->w.epoch_id))
+		add_units(units, lane);
+}
+
+void ts_lane_sum_add(struct ts_lane_sum *to, const struct ts_lane_sum *from)
+{
+	ts_add_words((uint64_t *)to, (const uint64_t *)from, sizeof(*to) / sizeof(uint64_t));
 }
 
 /* The largest of words called *_max, the sum of the others. */

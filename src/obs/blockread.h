@@ -47,12 +47,10 @@ static inline unsigned ts_blockread_slots(uint32_t kind)
  */
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy);
 
-/* Sums over lanes. */
+/* Sums over lanes. In the order of a block's words, so that they are added as vectors. */
 struct ts_class_sum {
 	uint64_t allocs;
 	uint64_t frees;
-	uint64_t units;
-	uint64_t resting_units; /* of lanes that a thread keeps for reuse */
 };
 
 struct ts_lane_sum {
@@ -73,9 +71,24 @@ struct ts_lane_sum {
 	uint64_t trims;
 	uint64_t units_live;
 	struct ts_class_sum cls[TS_CLASS_COUNT];
+	uint64_t units[TS_CLASS_COUNT];
 };
 
+/* to[i] += from[i]; a vector where the number is a constant. */
+static inline __attribute__((always_inline)) void
+ts_add_words(uint64_t *restrict to, const uint64_t *restrict from, size_t words)
+{
+#pragma GCC unroll 4
+	for (size_t i = 0; i < words; i++)
+		to[i] += from[i];
+}
+
+/* And of sums: all their members are such words. */
+void ts_lane_sum_add(struct ts_lane_sum *to, const struct ts_lane_sum *from);
+
 void ts_blockread_add_lane(struct ts_lane_sum *sum, const struct ts_block_lane *lane);
+/* Of one that a thread keeps for reuse: the units that are not in a sum. */
+void ts_blockread_add_resting(uint64_t units[TS_CLASS_COUNT], const struct ts_block_lane *lane);
 
 /* What threads count, or keep, each for itself; of *_max words the largest. */
 struct ts_thread_sum {

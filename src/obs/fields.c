@@ -148,7 +148,7 @@ static uint64_t ts_field_class_slabs(const struct ts_class_view *cls, uint64_t u
 
 static uint64_t ts_field_class_full(const struct ts_class_view *cls)
 {
-	uint64_t slabs = ts_field_class_slabs(cls, cls->sum->units);
+	uint64_t slabs = ts_field_class_slabs(cls, cls->units);
 	uint64_t full = cls->objects_per_slab ?
 				ts_minus(cls->sum->allocs, cls->sum->frees) / cls->objects_per_slab :
 				0;
@@ -194,7 +194,7 @@ static uint64_t ts_field_net_slabs(const struct ts_snapshot *s)
 	uint64_t slabs = 0;
 
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
-		slabs += ts_field_class_slabs(&s->classes[i], s->lanes.cls[i].units);
+		slabs += ts_field_class_slabs(&s->classes[i], s->lanes.units[i]);
 	return slabs;
 }
 
@@ -205,7 +205,7 @@ static uint64_t ts_field_free_slots(const struct ts_snapshot *s)
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
 		const struct ts_class_view *cls = &s->classes[i];
 
-		free += ts_minus(ts_field_class_slabs(cls, cls->sum->units) * cls->objects_per_slab,
+		free += ts_minus(ts_field_class_slabs(cls, cls->units) * cls->objects_per_slab,
 				 ts_minus(cls->sum->allocs, cls->sum->frees));
 	}
 	return free;

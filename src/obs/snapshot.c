@@ -25,6 +25,20 @@ static bool grow(void **array, size_t count, size_t element_bytes)
 #define APPEND(array, count)                                                                       \
 	(grow((void **)&(array), (count), sizeof(*(array))) ? &(array)[(count)++] : NULL)
 
+/* Most tables are in order already, as the blocks are. */
+static void sort(void *array, size_t count, size_t element_bytes,
+		 int (*compare)(const void *a, const void *b))
+{
+	const char *element = array;
+
+	for (size_t i = 1; i < count; i++, element += element_bytes) {
+		if (compare(element, element + element_bytes) <= 0)
+			continue;
+		qsort(array, count, element_bytes, compare);
+		return;
+	}
+}
+
 static void copy_text(char *to, size_t to_bytes, const char *from, size_t from_bytes)
 {
 	size_t length = strnlen(from, from_bytes < to_bytes ? from_bytes : to_bytes - 1);
@@ -317,9 +331,17 @@ static int by_id(const void *a, const void *b)
 
 static struct ts_epoch_view *find_epoch(struct ts_snapshot *s, uint64_t id)
 {
-	const struct ts_epoch_view key = { .id = id };
+	size_t low = 0, high = s->epoch_count;
 
-	return s->epoch_count ? bsearch(&key, s->epochs, s->epoch_count, sizeof(key), by_id) : NULL;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->epochs[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < s->epoch_count && s->epochs[low].id == id ? &s->epochs[low] : NULL;
 }
 
 /* Whether a replaced b in its ring entry. Eras of different slots cannot be compared. */
@@ -372,30 +394,25 @@ static bool take_lane(struct ts_snapshot *s, const struct ts_block_lane *lane)
 	struct ts_lane_view *view;
 
 	ts_blockread_add_lane(epoch ? epoch->lanes : &s->lanes, lane);
-	if (!W(&lane->w, epoch_id))
+	ts_blockread_add_resting(s->resting_units, lane);
+	if (!epoch)
 		return true;
 	view = APPEND(s->lane_views, s->lane_view_count);
 	if (!view)
 		return false;
-	view->epoch_id = W(&lane->w, epoch_id);
+	view->next = epoch->first_lane;
+	epoch->first_lane = s->lane_view_count;
 	view->thread_index = W(&lane->w, thread_index);
 	view->enters = ts_minus(W(&lane->w, enters), W(&lane->w, enters_base));
 	view->exits = ts_minus(W(&lane->w, exits), W(&lane->w, enters_base));
 	return true;
 }
 
-static void add_words(uint64_t *restrict to, const uint64_t *restrict from, size_t words)
-{
-	for (size_t i = 0; i < words; i++)
-		to[i] += from[i];
-}
-
 /* By now the lanes of no epoch are in the total. */
 static void sum_epochs(struct ts_snapshot *s)
 {
 	for (size_t i = 0; i < s->epoch_count; i++)
-		add_words((uint64_t *)&s->lanes, (const uint64_t *)s->epochs[i].lanes,
-			  sizeof(s->lanes) / sizeof(uint64_t));
+		ts_lane_sum_add(&s->lanes, s->epochs[i].lanes);
 }
 
 static bool make_epoch_sums(struct ts_snapshot *s)
@@ -483,26 +500,13 @@ static int by_epoch_and_age(const void *a, const void *b)
 	return (x->oldest_since_ns > y->oldest_since_ns) - (x->oldest_since_ns < y->oldest_since_ns);
 }
 
-static int by_epoch(const void *a, const void *b)
+static void count_enters(const struct ts_snapshot *s, const struct ts_epoch_view *epoch,
+			 struct ts_domain_view *domain)
 {
-	uint64_t x = ((const struct ts_lane_view *)a)->epoch_id,
-		 y = ((const struct ts_lane_view *)b)->epoch_id;
+	const struct ts_lane_view *lane;
 
-	return (x > y) - (x < y);
-}
-
-static void count_enters(const struct ts_snapshot *s, struct ts_domain_view *domain)
-{
-	const struct ts_lane_view key = { .epoch_id = domain->epoch_id };
-	const struct ts_lane_view *end, *lane;
-
-	if (!s->lane_view_count)
-		return;
-	end = s->lane_views + s->lane_view_count;
-	lane = bsearch(&key, s->lane_views, s->lane_view_count, sizeof(key), by_epoch);
-	while (lane && lane > s->lane_views && lane[-1].epoch_id == domain->epoch_id)
-		lane--;
-	for (; lane && lane < end && lane->epoch_id == domain->epoch_id; lane++) {
+	for (size_t next = epoch->first_lane; next; next = lane->next) {
+		lane = &s->lane_views[next - 1];
 		if (lane->thread_index - 1 < s->thread_count &&
 		    s->threads[lane->thread_index - 1].tid == domain->tid) {
 			domain->enters += lane->enters;
@@ -565,10 +569,8 @@ static const struct ts_close_view *find_close(const struct ts_snapshot *s,
 
 static void finish_events(struct ts_snapshot *s)
 {
-	if (s->failure_count)
-		qsort(s->failures, s->failure_count, sizeof(*s->failures), newest_failure);
-	if (s->close_count)
-		qsort(s->closes, s->close_count, sizeof(*s->closes), newest_close);
+	sort(s->failures, s->failure_count, sizeof(*s->failures), newest_failure);
+	sort(s->closes, s->close_count, sizeof(*s->closes), newest_close);
 	for (size_t i = 0; i < s->failure_count; i++)
 		s->failures[i].place = find_place(s, s->failures[i].site);
 	for (size_t i = 0; i < s->epoch_count; i++)
@@ -583,14 +585,11 @@ static bool finish_domains(struct ts_snapshot *s)
 	s->places = calloc(places + 1, sizeof(*s->places));
 	if (!s->places)
 		return false;
-	if (s->domain_count)
-		qsort(s->domains, s->domain_count, sizeof(*s->domains), by_epoch_and_age);
-	if (s->lane_view_count)
-		qsort(s->lane_views, s->lane_view_count, sizeof(*s->lane_views), by_epoch);
+	sort(s->domains, s->domain_count, sizeof(*s->domains), by_epoch_and_age);
 	for (size_t i = 0; i < s->domain_count; i++) {
 		struct ts_epoch_view *epoch = find_epoch(s, s->domains[i].epoch_id);
 
-		count_enters(s, &s->domains[i]);
+		count_enters(s, epoch, &s->domains[i]);
 		s->domains[i].place = find_place(s, s->domains[i].site);
 		if (!epoch->domain_count++)
 			epoch->first_domain = i;
@@ -600,6 +599,10 @@ static bool finish_domains(struct ts_snapshot *s)
 
 static void sum_classes(struct ts_snapshot *s)
 {
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
+		s->classes[i].units = s->lanes.units[i];
+		s->classes[i].resting_units = s->resting_units[i];
+	}
 	for (unsigned i = 0; i < TS_CLASS_ROWS; i++) {
 #define ADD(name) s->class_total.name += s->class_counts[i].name;
 #define TS_WORD(scope, name, kind, unit, text) TS_OF_SCOPE(CLASS, scope, ADD(name))
@@ -641,8 +644,7 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 		s->segment_bytes += chunks[i].bytes;
 		enough = enough && walk_chunk(s, &chunks[i], TABLES, take_tables);
 	}
-	if (s->epoch_count)
-		qsort(s->epochs, s->epoch_count, sizeof(*s->epochs), by_id);
+	sort(s->epochs, s->epoch_count, sizeof(*s->epochs), by_id);
 	s->open_epochs = s->epoch_count;
 	enough = enough && find_current_ring(s) && make_epoch_sums(s);
 	for (size_t i = 0; i < chunk_count; i++)
@@ -698,7 +700,7 @@ uint64_t ts_snapshot_slab_bytes(const struct ts_snapshot *s)
 	uint64_t units = 0;
 
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
-		units += s->lanes.cls[i].units;
+		units += s->lanes.units[i];
 	return units * s->header.slab_unit_bytes;
 }
 
@@ -713,7 +715,7 @@ uint64_t ts_epoch_slabs(const struct ts_snapshot *s, const struct ts_epoch_view 
 
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
 		if (s->classes[i].units_per_slab)
-			slabs += epoch->lanes->cls[i].units / s->classes[i].units_per_slab;
+			slabs += epoch->lanes->units[i] / s->classes[i].units_per_slab;
 	return slabs;
 }
 

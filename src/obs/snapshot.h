@@ -40,6 +40,7 @@ struct ts_epoch_view {
 	uint64_t abandoned;
 	uint64_t abandoned_site;
 	struct ts_lane_sum *lanes;
+	size_t first_lane; /* + 1, in lane_views; 0 = none */
 	size_t first_domain;
 	size_t domain_count;
 	const struct ts_close_view *last_close; /* of this epoch, or of its ring entry; NULL: none kept */
@@ -77,6 +78,8 @@ struct ts_class_view {
 	uint64_t object_bytes;
 	uint64_t objects_per_slab;
 	uint64_t units_per_slab;
+	uint64_t units;
+	uint64_t resting_units;
 	const struct ts_class_sum *sum;
 	const struct ts_class_counts *counts;
 };
@@ -130,10 +133,10 @@ struct ts_thread_view {
 };
 
 struct ts_lane_view {
-	uint64_t epoch_id;
 	uint64_t thread_index; /* + 1; 0 = none yet */
 	uint64_t enters;
 	uint64_t exits;
+	size_t next; /* of the same epoch: + 1; 0 = none */
 };
 
 /* What /proc says about the process; the caller fills it in. */
@@ -164,6 +167,7 @@ struct ts_snapshot {
 	uint32_t class_bytes[TS_CLASS_COUNT];
 	struct ts_class_view classes[TS_CLASS_COUNT];
 	struct ts_lane_sum lanes;
+	uint64_t resting_units[TS_CLASS_COUNT]; /* of lanes that a thread keeps for reuse */
 	struct ts_thread_sum thread_sum;
 	struct ts_class_counts class_counts[TS_CLASS_ROWS];
 	struct ts_class_counts class_total; /* large objects included */
@@ -186,7 +190,7 @@ struct ts_snapshot {
 	size_t module_count;
 	struct ts_thread_view *threads; /* by thread index */
 	size_t thread_count;
-	struct ts_lane_view *lane_views; /* bound ones, by epoch */
+	struct ts_lane_view *lane_views; /* bound ones */
 	size_t lane_view_count;
 	struct ts_contention_view *contention; /* by label; none unless the library was built for it */
 	size_t contention_count;

@@ -211,7 +211,7 @@ int tslab_stats_class(unsigned class_index, struct tslab_class_stats *stats)
 	take_class_counts(&out, &counts.cls[class_index]);
 	out.allocations = sum.cls[class_index].allocs;
 	out.frees = sum.cls[class_index].frees;
-	describe_class(&out, class_index, sum.cls[class_index].units,
+	describe_class(&out, class_index, sum.units[class_index],
 		       ts_minus(out.allocations, out.frees));
 	return hand_out(stats, &out, sizeof(out));
 }
@@ -285,7 +285,8 @@ int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index, struct ts
 		return not_found(-ESTALE);
 	visit_blocks(TS_BLOCK_LANE, add_lane_of_epoch, &search);
 	cls = &search.sum.cls[class_index];
-	describe_class(&out, class_index, cls->units, ts_minus(cls->allocs, cls->frees));
+	describe_class(&out, class_index, search.sum.units[class_index],
+		       ts_minus(cls->allocs, cls->frees));
 	return hand_out(stats, &out, sizeof(out));
 }
 

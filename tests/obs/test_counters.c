@@ -633,7 +633,7 @@ static const char *text_of(enum ts_field_group group, const char *name,
 static void documented_examples(void **state)
 {
 	static struct ts_snapshot s;
-	struct ts_class_sum sum = { .allocs = 100000, .frees = 98000, .units = 10 };
+	struct ts_class_sum sum = { .allocs = 100000, .frees = 98000 };
 	struct ts_class_counts counts = { .lock_fast = 250000,
 					  .lock_contended = 50000,
 					  .pushes_retried = 20,
@@ -642,7 +642,7 @@ static void documented_examples(void **state)
 					  .close_scanned_units = 10000,
 					  .close_recycled_units = 50 };
 	struct ts_class_view cls = {
-		.units_per_slab = 1, .objects_per_slab = 64, .sum = &sum, .counts = &counts
+		.units_per_slab = 1, .objects_per_slab = 64, .units = 10, .sum = &sum, .counts = &counts
 	};
 	struct ts_close_view close = { .rss_before = 3000, .rss_after = 1000, .purge_bytes = 2000 };
 	struct ts_epoch_view epoch = { .last_close = &close };
