@@ -14,7 +14,7 @@ static void flush(struct ts_json *json)
 	json->used = 0;
 }
 
-static void put(struct ts_json *json, const char *bytes, size_t count)
+static void put_beyond(struct ts_json *json, const char *bytes, size_t count)
 {
 	while (count) {
 		size_t room = sizeof(json->buffer) - json->used;
@@ -27,6 +27,16 @@ static void put(struct ts_json *json, const char *bytes, size_t count)
 		if (json->used == sizeof(json->buffer))
 			flush(json);
 	}
+}
+
+static inline void put(struct ts_json *json, const char *bytes, size_t count)
+{
+	if (count >= sizeof(json->buffer) - json->used) {
+		put_beyond(json, bytes, count);
+		return;
+	}
+	memcpy(json->buffer + json->used, bytes, count);
+	json->used += count;
 }
 
 static void put_text(struct ts_json *json, const char *text)
@@ -69,16 +79,32 @@ unsigned ts_json_utf8_length(const char *s)
 	return utf8_length((const unsigned char *)s, &code);
 }
 
+/* How many characters stand for themselves, and are one byte: nearly all. */
+static size_t plain_length(const unsigned char *s)
+{
+	size_t length = 0;
+
+	while (s[length] >= 0x20 && s[length] < 0x7f && s[length] != '"' && s[length] != '\\')
+		length++;
+	return length;
+}
+
 static void put_string(struct ts_json *json, const char *string)
 {
 	const unsigned char *s = (const unsigned char *)string;
 	char escape[8];
 
 	put(json, "\"", 1);
-	while (*s) {
+	for (;;) {
+		size_t plain = plain_length(s);
+		unsigned length;
 		uint32_t code;
-		unsigned length = utf8_length(s, &code);
 
+		put(json, (const char *)s, plain);
+		s += plain;
+		if (!*s)
+			break;
+		length = utf8_length(s, &code);
 		if (!length) {
 			put_text(json, "\\ufffd");
 			s++;
@@ -99,6 +125,16 @@ static void put_string(struct ts_json *json, const char *string)
 	put(json, "\"", 1);
 }
 
+static void put_number(struct ts_json *json, uint64_t number)
+{
+	char digits[20], *first = digits + sizeof(digits);
+
+	do
+		*--first = (char)('0' + number % 10);
+	while (number /= 10);
+	put(json, first, (size_t)(digits + sizeof(digits) - first));
+}
+
 static void put_name(struct ts_json *json, const char *name)
 {
 	if (json->comma)
@@ -106,8 +142,9 @@ static void put_name(struct ts_json *json, const char *name)
 	json->comma = false;
 	if (!name)
 		return;
-	put_string(json, name);
-	put(json, ":", 1);
+	put(json, "\"", 1); /* names are words */
+	put_text(json, name);
+	put(json, "\":", 2);
 }
 
 void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
@@ -119,7 +156,6 @@ void ts_json_start(struct ts_json *json, ts_json_sink *sink, void *context)
 	json->comma = false;
 	json->groups = ~0u;
 	json->wants = NULL;
-	json->only_used = false;
 	json->used = 0;
 }
 
@@ -171,13 +207,11 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 	switch (value->type) {
 	case TS_VALUE_U64:
 		/* Readers of JSON know no more than 63 bits; nothing that is true comes near. */
-		snprintf(number, sizeof(number), "%lld",
-			 value->u64 > INT64_MAX ? (long long)INT64_MAX : (long long)value->u64);
-		put_text(json, number);
+		put_number(json, value->u64 > INT64_MAX ? INT64_MAX : value->u64);
 		break;
 	case TS_VALUE_I64:
-		snprintf(number, sizeof(number), "%lld", (long long)value->i64);
-		put_text(json, number);
+		put(json, "-", value->i64 < 0);
+		put_number(json, value->i64 < 0 ? -(uint64_t)value->i64 : (uint64_t)value->i64);
 		break;
 	case TS_VALUE_F64:
 		/* JSON has no word for what is not a number. */
@@ -195,13 +229,28 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 
 /* ---------------------------------------------------------------------------------------- snapshot -- */
 
+/* Between which fields those of a group lie. */
+static size_t first_of[TS_GROUP_COUNT], end_of[TS_GROUP_COUNT];
+
+static void find_groups(void)
+{
+	if (end_of[TS_GROUP_SNAPSHOT])
+		return;
+	for (size_t i = ts_field_count; i-- > 0;) {
+		enum ts_field_group group = ts_fields[i].group;
+
+		first_of[group] = i;
+		end_of[group] = end_of[group] ? end_of[group] : i + 1;
+	}
+}
+
 static void render_fields(struct ts_json *json, enum ts_field_group group,
 			  const struct ts_subject *subject)
 {
-	for (size_t i = 0; i < ts_field_count; i++) {
+	for (size_t i = first_of[group]; i < end_of[group]; i++) {
 		struct ts_value value;
 
-		if (ts_fields[i].group != group || (json->wants && !json->wants(&ts_fields[i])))
+		if (ts_fields[i].group != group)
 			continue;
 		value = ts_fields[i].value(subject);
 		ts_json_value(json, ts_fields[i].name, &value);
@@ -222,7 +271,15 @@ static void render_labels(struct ts_json *json, const struct ts_snapshot *s)
 	ts_json_close(json, '}');
 }
 
-static size_t count_rows(enum ts_field_group group, const struct ts_subject *subject)
+struct ts_subject ts_subject_of(const struct ts_snapshot *snapshot)
+{
+	return (struct ts_subject){
+		.snapshot = snapshot,
+		.close = snapshot->close_count ? snapshot->closes : NULL,
+	};
+}
+
+size_t ts_row_count(enum ts_field_group group, const struct ts_subject *subject)
 {
 	switch (group) {
 	case TS_GROUP_CLASS:
@@ -248,8 +305,7 @@ static size_t count_rows(enum ts_field_group group, const struct ts_subject *sub
 	}
 }
 
-/* False: the row says that there is nothing in it. */
-static bool take_row(enum ts_field_group group, size_t i, struct ts_subject *subject)
+bool ts_row_take(enum ts_field_group group, size_t i, struct ts_subject *subject)
 {
 	const struct ts_snapshot *s = subject->snapshot;
 
@@ -288,20 +344,14 @@ static bool take_row(enum ts_field_group group, size_t i, struct ts_subject *sub
 static void render_inside(struct ts_json *json, enum ts_field_group group,
 			  const struct ts_subject *subject);
 
-static bool is_used(const struct ts_class_view *cls)
-{
-	return cls->sum->allocs || ts_class_slow_hits(cls->counts) || cls->counts->epoch_closed;
-}
-
 static void render_rows(struct ts_json *json, enum ts_field_group group,
 			const struct ts_subject *subject)
 {
 	struct ts_subject row = *subject;
 
 	ts_json_open(json, ts_groups[group].name, '[');
-	for (size_t i = 0; i < count_rows(group, subject); i++) {
-		if (!take_row(group, i, &row) ||
-		    (json->only_used && group == TS_GROUP_CLASS && !is_used(row.cls)))
+	for (size_t i = 0; i < ts_row_count(group, subject); i++) {
+		if (!ts_row_take(group, i, &row) || (json->wants && !json->wants(group, &row)))
 			continue;
 		ts_json_open(json, NULL, '{');
 		render_inside(json, group, &row);
@@ -335,11 +385,9 @@ static void render_inside(struct ts_json *json, enum ts_field_group group,
 
 void ts_render_snapshot(struct ts_json *json, const struct ts_snapshot *snapshot)
 {
-	struct ts_subject subject = {
-		.snapshot = snapshot,
-		.close = snapshot->close_count ? snapshot->closes : NULL,
-	};
+	struct ts_subject subject = ts_subject_of(snapshot);
 
+	find_groups();
 	ts_json_open(json, NULL, '{');
 	render_inside(json, TS_GROUP_SNAPSHOT, &subject);
 	ts_json_close(json, '}');

@@ -25,8 +25,7 @@ struct ts_json {
 	bool failed;
 	bool comma;      /* before the next value */
 	uint32_t groups; /* of ts_render_snapshot only these: bit = enum ts_field_group; all at first */
-	bool (*wants)(const struct ts_field *field); /* and of them only such; NULL: all */
-	bool only_used;                              /* only size classes that were asked for */
+	bool (*wants)(enum ts_field_group group, const struct ts_subject *row); /* NULL: all rows */
 	size_t used;
 	char buffer[4096];
 };
@@ -44,6 +43,12 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 
 /* Bytes of the UTF-8 sequence at `s`, 0 if there is none. */
 unsigned ts_json_utf8_length(const char *s);
+
+/* What fields are asked of that have no rows, and of it the rows of a group. */
+struct ts_subject ts_subject_of(const struct ts_snapshot *snapshot);
+size_t ts_row_count(enum ts_field_group group, const struct ts_subject *subject);
+/* False: there is nothing in that row. */
+bool ts_row_take(enum ts_field_group group, size_t i, struct ts_subject *subject);
 
 /* JSON Schema (draft 2020-12) of what ts_render_snapshot writes. */
 void ts_render_schema(struct ts_json *json);

@@ -83,8 +83,8 @@ row 'tslab stats: start to answer, 64 epochs' "$(first_answer "$tslab" stats "$v
 row 'tslab leaks with source lines: start to answer' "$(first_answer "$tslab" leaks --age 0 "$victim_pid")" ms 50
 row 'tslab watch at 1 Hz' "$(usage_of "$seconds" "$tslab" watch --count "$seconds" "$victim_pid")" '% of a core' 0.1
 row 'tslab record at 1 Hz' "$(usage_of "$seconds" "$tslab" record --out "$work/usage" --count "$seconds" "$victim_pid")" '% of a core' 0.1
-row 'tslab serve, scraped at 1 Hz, 64 epochs' "$(asked_of_server /metrics)" '% of a core' -
-row 'tslab serve, its page open, at 1 Hz, 64 epochs' "$(asked_of_server /api/v1/snapshot)" '% of a core' -
+row 'tslab serve, scraped at 1 Hz, 64 epochs' "$(asked_of_server /metrics)" '% of a core' 0.1
+row 'tslab serve, its page open, at 1 Hz, 64 epochs' "$(asked_of_server /api/v1/snapshot)" '% of a core' 0.1
 a_day 'recording at 1 Hz, 64 epochs at rest' 64:0 50
 a_day 'recording at 1 Hz, 64 epochs, 8 at work each second' 64:8 50
 a_day 'recording at 1 Hz, 64 epochs, all at work in 18 size classes' 64:64 -

@@ -26,6 +26,24 @@ sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$work/out" | grep -v '_scrape_' | sort | d
 	grep -v '^#' "$work/out" | grep -v '_scrape_' | sed 's/ [^ ]*$//' | sort | diff "$work/series" - >"$work/err" &&
 	[ "$(wc -l <"$work/series")" -gt 300 ]
 ok 'the same series as those of tslab export'
+# What Prometheus 2.42 asks with, and some that would rather have the text format.
+answers 200 /metrics -H 'Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1' &&
+	says '^content-type: application/openmetrics-text; version=1.0.0' &&
+	[ "$(tail -n 1 "$work/out")" = '# EOF' ] &&
+	python3 -c 'import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+sys.exit(len(list(parse(sys.stdin.read()))) < 100)' <"$work/out" 2>"$work/err" &&
+	answers 200 /metrics -H 'accept:text/plain, APPLICATION/OPENMETRICS-TEXT' && [ "$(tail -n 1 "$work/out")" = '# EOF' ]
+ok 'OpenMetrics for those who accept it'
+get_text() { # get_text ACCEPT...: with each of these headers
+	for accept; do
+		answers 200 /metrics -H "Accept: $accept" || return 1
+		says '^content-type: text/plain; version=0.0.4' || return 1
+	done
+}
+get_text '*/*' 'application/*' 'application/openmetrics-text;q=0,text/plain' 'text/plain,application/openmetrics-text; q=0.9' \
+	'application/openmetrics-text;q=0.1,*/*;q=0.2' 'application/openmetrics-textual' ';,;q=,'
+ok 'the text format for all others'
 answers 200 /api/v1/snapshot && says '^content-type: application/json' &&
 	json ".pid == $victim and .schema_version == 1" &&
 	json '[.findings[] | select(.id == "open-scope") | .evidence] | length == 1 and (.[0] | contains("victim.c:'"$leak_line"'"))'
@@ -42,9 +60,12 @@ ok 'processes'
 answers 200 / && says '^content-type: text/html' && shows '<title>tslab</title>' && ! grep -E '(src|href)="[a-z]*:?//' "$work/out"
 ok 'the page, which needs nothing from elsewhere'
 grep -Eo '(src|href)="[^"#]+"' "$work/out" | cut -d'"' -f2 | sort -u >"$work/links"
-while read -r link; do
-	answers 200 "/$link" || break
-done <"$work/links" && [ "$(wc -l <"$work/links")" -ge 7 ] && answers 200 /dygraph.js && [ "$(wc -c <"$work/out")" -gt 100000 ]
+get_links() {
+	while read -r link; do
+		answers 200 "/$link" || return 1
+	done <"$work/links"
+}
+get_links && [ "$(wc -l <"$work/links")" -ge 7 ] && answers 200 /dygraph.js && [ "$(wc -c <"$work/out")" -gt 100000 ]
 ok 'and whose parts are all there, dygraphs included'
 
 # -- manners -----------------------------------------------------------------------------------------
@@ -55,13 +76,16 @@ answers 405 /metrics -X POST -d x && says '^allow: GET, HEAD' && answers 405 /me
 ok 'nothing but GET and HEAD'
 answers 404 /nothing && answers 404 /../../etc/passwd --path-as-is && answers 404 //metrics && answers 404 /metrics/
 ok 'nothing else is there'
-for path in / /metrics /api/v1/snapshot /nothing; do
-	get $path -H 'Origin: http://evil.example'
-	says '^x-content-type-options: nosniff' '^x-frame-options: DENY' '^referrer-policy: no-referrer' \
-		"^content-security-policy: default-src 'none'" '^cross-origin-resource-policy: same-origin' \
-		'^connection: close' || break
-	! says '^access-control' || break
-done
+closed_to_others() { # closed_to_others PATH...
+	for page; do
+		get "$page" -H 'Origin: http://evil.example'
+		says '^x-content-type-options: nosniff' '^x-frame-options: DENY' '^referrer-policy: no-referrer' \
+			"^content-security-policy: default-src 'none'" '^cross-origin-resource-policy: same-origin' \
+			'^connection: close' || return 1
+		! says '^access-control' || return 1
+	done
+}
+closed_to_others / /metrics /api/v1/snapshot /nothing
 ok 'headers that keep other sites out'
 answers 421 /metrics -H 'Host: evil.example' && answers 421 /metrics -H 'Host: 127.0.0.1.evil.example:2112' &&
 	answers 421 /metrics -H 'Host:' && answers 200 /metrics -H 'Host: LOCALHOST:99' &&

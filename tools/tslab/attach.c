@@ -208,12 +208,9 @@ bool attach(pid_t pid, struct attachment *a)
 {
 	/* What the program itself keeps in epochs, else what a preloaded malloc keeps for it. */
 	static const char *const instances[] = { TS_STATS_NAME, TS_STATS_MALLOC_NAME };
-	struct chunk_search search = { .a = a, .pid = pid };
-	struct ts_target target;
+	struct chunk_search search = { .a = a, .pid = pid, .ns_pid = proc_inner_pid(pid) };
 
 	memset(a, 0, sizeof(*a));
-	proc_describe(pid, true, &target);
-	search.ns_pid = target.ns_pid;
 	snprintf(a->why, sizeof(a->why),
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
 		 "with TSLAB_STATS=0",

@@ -36,37 +36,42 @@ static const struct option_row options[] = {
 	{ .name = NULL },
 };
 
-struct documents {
-	json_t **list;
+struct readings {
+	struct reading **list;
 	size_t count;
 };
 
-static bool take(struct documents *documents, json_t *document)
+static uint64_t pid_of(const struct reading *reading)
 {
-	json_t **list;
+	return reading->is_document ? get_u64(reading->document, "pid") :
+				      (uint64_t)reading->snapshot.target.pid;
+}
 
-	if (!document)
+static bool take(struct readings *readings, struct reading *reading)
+{
+	struct reading **list;
+
+	if (!reading)
 		return false;
-	list = realloc(documents->list, (documents->count + 1) * sizeof(*list));
+	list = realloc(readings->list, (readings->count + 1) * sizeof(*list));
 	if (!list) {
-		json_decref(document);
+		reading_free(reading);
 		return complain("not enough memory"), false;
 	}
-	documents->list = list;
-	for (size_t i = 0; i < documents->count; i++) {
-		if (get_u64(list[i], "pid") == get_u64(document, "pid")) {
-			complain("process %llu is given twice",
-				 (unsigned long long)get_u64(document, "pid"));
-			json_decref(document);
+	readings->list = list;
+	for (size_t i = 0; i < readings->count; i++) {
+		if (pid_of(list[i]) == pid_of(reading)) {
+			complain("process %llu is given twice", (unsigned long long)pid_of(reading));
+			reading_free(reading);
 			return false;
 		}
 	}
-	list[documents->count++] = document;
+	list[readings->count++] = reading;
 	return true;
 }
 
 /* A process that ends while it is looked at is no trouble. */
-static bool take_all(struct documents *documents)
+static bool take_all(struct readings *readings)
 {
 	DIR *dir = opendir("/proc");
 	bool good = true;
@@ -75,45 +80,44 @@ static bool take_all(struct documents *documents)
 	if (!dir)
 		return complain("cannot read /proc: %m"), false;
 	while (good && (pid = proc_next(dir))) {
-		struct source source = { .bare = true, .pid = pid };
+		struct source source = { .pid = pid };
+		struct reading *reading;
 		struct attachment a;
-		json_t *document;
 
 		if (!attach(pid, &a))
 			continue;
 		detach(&a);
-		document = source_load(&source);
-		if (document)
-			good = take(documents, document);
+		reading = source_read(&source);
+		if (reading)
+			good = take(readings, reading);
 	}
 	closedir(dir);
 	return good;
 }
 
-static bool take_source(struct documents *documents, struct source source, int argc, char **argv)
+static bool take_source(struct readings *readings, struct source source, int argc, char **argv)
 {
-	source.bare = true;
-	return take(documents, source_document(&source, argc, argv));
+	return source_arguments(&source, argc, argv) && take(readings, source_read(&source));
 }
 
 /* `argv`: process ids. */
-static bool load(struct documents *documents, const struct source *source, int argc, char **argv)
+static bool load(struct readings *readings, const struct source *source, int argc, char **argv)
 {
 	if (set.all && (argc || set.files.count || source->name || source->use_stdin)) {
 		complain("--all stands for itself");
 		return complain_usage(), false;
 	}
 	if (set.all)
-		return take_all(documents);
+		return take_all(readings);
 	for (size_t i = 0; i < set.files.count; i++)
-		if (!take_source(documents, (struct source){ .file = set.files.text[i] }, 0, NULL))
+		if (!take_source(readings, (struct source){ .file = set.files.text[i] }, 0, NULL))
 			return false;
 	for (int i = 0; i < argc; i++)
-		if (!take_source(documents, (struct source){ .pid = 0 }, 1, &argv[i]))
+		if (!take_source(readings, (struct source){ .pid = 0 }, 1, &argv[i]))
 			return false;
 	/* Or nothing was given, which is complained about. */
 	if (source->name || source->use_stdin || (!argc && !set.files.count))
-		return take_source(documents, *source, 0, NULL);
+		return take_source(readings, *source, 0, NULL);
 	return true;
 }
 
@@ -138,8 +142,7 @@ static FILE *open_beside(const char *path, char *temporary, size_t temporary_byt
 	return to;
 }
 
-static int write_file(const char *path, const struct metrics_format *format,
-		      const struct documents *documents)
+static int write_file(const char *path, const struct buffer *text)
 {
 	char temporary[4096];
 	FILE *to = open_beside(path, temporary, sizeof(temporary));
@@ -147,7 +150,7 @@ static int write_file(const char *path, const struct metrics_format *format,
 
 	if (!to)
 		return complain("cannot write beside %s: %m", path);
-	good = metrics_write(to, format, documents->list, documents->count, NULL);
+	good = fwrite(text->text, 1, text->bytes, to) == text->bytes;
 	good = !fclose(to) && good && !rename(temporary, path);
 	if (good)
 		return EXIT_FINE;
@@ -156,25 +159,30 @@ static int write_file(const char *path, const struct metrics_format *format,
 	return EXIT_TROUBLE;
 }
 
-static int write_documents(const struct documents *documents)
+static int write_metrics(const struct readings *readings)
 {
 	static const enum metrics_naming namings[] = { METRICS_SEED, METRICS_CLEAN, METRICS_BOTH };
-	struct metrics_format format = {
+	const struct metrics_format format = {
 		.naming = namings[set.naming],
 		.openmetrics = set.openmetrics,
-		.of_many = set.all || documents->count > 1,
+		.of_many = set.all || readings->count > 1,
 	};
+	struct buffer text = { .text = NULL };
+	int code = EXIT_FINE;
 
-	if (set.output)
-		return write_file(set.output, &format, documents);
-	if (!metrics_write(stdout, &format, documents->list, documents->count, NULL))
-		return complain("cannot write: %m");
-	return EXIT_FINE;
+	if (!metrics_write(&text, &format, readings->list, readings->count, NULL))
+		code = complain("not enough memory");
+	else if (set.output)
+		code = write_file(set.output, &text);
+	else
+		fwrite(text.text, 1, text.bytes, stdout); /* whose errors are told at the end */
+	buffer_free(&text);
+	return code;
 }
 
 static int run(struct source *source, int argc, char **argv)
 {
-	struct documents documents = { NULL, 0 };
+	struct readings readings = { NULL, 0 };
 	int code = EXIT_TROUBLE;
 
 	if (argc < 1 || strcmp(argv[0], "prometheus") != 0) {
@@ -183,11 +191,11 @@ static int run(struct source *source, int argc, char **argv)
 	}
 	if (set.list)
 		return metrics_list(stdout), EXIT_FINE;
-	if (load(&documents, source, argc - 1, argv + 1))
-		code = write_documents(&documents);
-	for (size_t i = 0; i < documents.count; i++)
-		json_decref(documents.list[i]);
-	free(documents.list);
+	if (load(&readings, source, argc - 1, argv + 1))
+		code = write_metrics(&readings);
+	for (size_t i = 0; i < readings.count; i++)
+		reading_free(readings.list[i]);
+	free(readings.list);
 	return code;
 }
 

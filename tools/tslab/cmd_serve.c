@@ -50,7 +50,7 @@ static void on_signal(int number)
 
 /* ----------------------------------------------------------------------------------------- answers -- */
 
-static void answer_text(struct http_answer *answer, const char *type, const struct made_text *made)
+static void answer_text(struct http_answer *answer, const char *type, const struct buffer *made)
 {
 	if (!made)
 		return;
@@ -73,25 +73,36 @@ static void answer_failure(struct http_answer *answer, unsigned status, const ch
 	json_decref(failure);
 }
 
+/* OpenMetrics is for those who ask for it: Prometheus takes both, and prefers that. */
+static bool wants_openmetrics(const struct http_request *request)
+{
+	const char *accept = request->header(request, "Accept");
+
+	return accept && http_prefers(accept, "application/openmetrics-text", "text/plain");
+}
+
 static void answer_metrics(struct figures *figures, const struct http_request *request,
 			   struct http_answer *answer)
 {
-	(void)request;
-	figures_take(figures, FIGURES_METRICS);
-	answer_text(answer, metrics_content_type(&figures->format), figures_metrics(figures));
+	const struct metrics_format format = { .naming = set.naming + 1,
+					       .of_many = set.all,
+					       .openmetrics = wants_openmetrics(request) };
+
+	figures_take(figures);
+	answer_text(answer, metrics_content_type(&format), figures_metrics(figures, &format));
 }
 
 static void answer_snapshot(struct figures *figures, const struct http_request *request,
 			    struct http_answer *answer)
 {
 	const char *pid = request->argument(request, "pid");
-	const struct made_text *made;
+	const struct buffer *made;
 	size_t number = 0, count;
 
 	if (pid && !parse_count(pid, &number))
 		return answer_failure(answer, 400, "pid: no process id");
-	count = figures_take(figures, FIGURES_ALL);
-	made = figures_snapshot(figures, (json_int_t)number);
+	count = figures_take(figures);
+	made = figures_snapshot(figures, number);
 	if (made)
 		answer_text(answer, "application/json", made);
 	else
@@ -102,7 +113,7 @@ static void answer_processes(struct figures *figures, const struct http_request 
 			     struct http_answer *answer)
 {
 	(void)request;
-	figures_take(figures, FIGURES_METRICS);
+	figures_take(figures);
 	answer_text(answer, "application/json", figures_processes(figures));
 }
 
@@ -111,8 +122,8 @@ static void answer_health(struct figures *figures, const struct http_request *re
 			  struct http_answer *answer)
 {
 	static char text[128];
-	struct made_text good = { text, 0 };
-	size_t count = figures_take(figures, FIGURES_METRICS);
+	struct buffer good = { .text = text };
+	size_t count = figures_take(figures);
 
 	(void)request;
 	if (!count)
@@ -209,8 +220,7 @@ static int run(struct source *source, int argc, char **argv)
 {
 	struct figures figures = { .all = set.all,
 				   .interval_ms = set.interval_ms,
-				   .threshold_s = set.threshold_s,
-				   .format = { .naming = set.naming + 1, .of_many = set.all } };
+				   .threshold_s = set.threshold_s };
 
 	if (!take_source(source, argc, argv))
 		return EXIT_TROUBLE;

@@ -533,6 +533,18 @@ static void check_segment(struct checkup *c)
 		    "parts of the figures changed while they were read, or are missing");
 }
 
+bool may_be_trouble(enum ts_field_group group, const struct ts_subject *row)
+{
+	const struct ts_epoch_view *epoch = row->epoch;
+
+	if (group == TS_GROUP_CLASS)
+		return row->cls->sum->allocs || ts_class_slow_hits(row->cls->counts);
+	if (group != TS_GROUP_EPOCH)
+		return true;
+	return epoch->domain_count || epoch->references || epoch->state != 1 ||
+	       (epoch->ring_current && epoch->ring_index == row->snapshot->current_epoch + 1);
+}
+
 json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 {
 	struct checkup c = { document, threshold_s, json_array() };

@@ -95,6 +95,14 @@ const struct ts_field *find_field(const char *path)
 	return NULL;
 }
 
+const struct ts_field *field_named(enum ts_field_group group, const char *name)
+{
+	for (size_t i = 0; i < ts_field_count; i++)
+		if (ts_fields[i].group == group && !strcmp(ts_fields[i].name, name))
+			return &ts_fields[i];
+	return NULL;
+}
+
 uint32_t groups_of(const struct ts_field *field)
 {
 	enum ts_field_group group = field->group;

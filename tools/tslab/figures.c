@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "figures.h"
+#include "obs/render.h"
+#include "series.h"
 
 static uint64_t now_ns(void)
 {
@@ -15,35 +16,43 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void drop(struct made_text *made)
-{
-	free(made->text);
-	*made = (struct made_text){ NULL, 0 };
-}
+/* ------------------------------------------------------------------------------------------- taking -- */
 
 static void drop_all(struct figures *f)
 {
-	json_decref(f->documents);
-	f->documents = NULL;
-	drop(&f->metrics);
-	drop(&f->snapshot);
-	drop(&f->processes);
+	for (size_t i = 0; i < f->count; i++)
+		reading_free(f->readings[i]);
+	f->count = 0;
+	buffer_clear(&f->metrics[0]);
+	buffer_clear(&f->metrics[1]);
+	buffer_clear(&f->snapshot);
+	buffer_clear(&f->processes);
 }
 
 void figures_end(struct figures *f)
 {
 	drop_all(f);
-	f->taken = FIGURES_NONE;
+	free(f->readings);
+	buffer_free(&f->metrics[0]);
+	buffer_free(&f->metrics[1]);
+	buffer_free(&f->snapshot);
+	buffer_free(&f->processes);
+	f->readings = NULL;
+	f->taken = false;
 }
 
-static void add_document(struct figures *f, struct source *source)
+static bool add(struct figures *f, struct reading *reading)
 {
-	json_t *document = source_reload(source);
+	struct reading **readings =
+		reading ? realloc(f->readings, (f->count + 1) * sizeof(*readings)) : NULL;
 
-	if (document)
-		json_array_append_new(f->documents, document);
-	else
-		f->errors++;
+	if (!readings) {
+		reading_free(reading);
+		return false;
+	}
+	f->readings = readings;
+	readings[f->count++] = reading;
+	return true;
 }
 
 /* What is no process of ours, or ends meanwhile, is no trouble. */
@@ -52,159 +61,172 @@ static void add_each(struct figures *f)
 	struct source source = f->source;
 	DIR *dir = opendir("/proc");
 
-	while (dir && (source.pid = proc_next(dir))) {
-		json_t *document = source_load(&source);
-
-		if (document)
-			json_array_append_new(f->documents, document);
-	}
+	while (dir && (source.pid = proc_next(dir)))
+		add(f, source_read(&source));
 	if (dir)
 		closedir(dir);
-	if (!json_array_size(f->documents))
+	if (!f->count)
 		complain("no process uses libtslab that this user may read");
 }
 
-/* What no metric is made of, nor its labels. */
-static bool is_for_metrics(const struct ts_field *field)
+size_t figures_take(struct figures *f)
 {
-	return *field->metric || field->type == TS_VALUE_TEXT || !strcmp(field->kind, "CONST") ||
-	       !strcmp(field->unit, "id");
-}
-
-size_t figures_take(struct figures *f, enum figures_detail detail)
-{
-	static const uint32_t for_metrics =
-		~(1u << TS_GROUP_CLOSE | 1u << TS_GROUP_RECENT | 1u << TS_GROUP_DOMAIN);
 	uint64_t began = now_ns(), now_ms = began / 1000000;
 
-	if (detail == FIGURES_ALL)
-		f->asked_for_all_ms = now_ms;
-	if (f->taken >= detail && now_ms - f->taken_ms < f->interval_ms)
-		return json_array_size(f->documents);
-	/* Who asked for all a moment ago will do so again. */
-	if (f->asked_for_all_ms && now_ms - f->asked_for_all_ms <= 2 * f->interval_ms)
-		detail = FIGURES_ALL;
+	if (f->taken && now_ms - f->taken_ms < f->interval_ms)
+		return f->count;
 	drop_all(f);
-	f->taken = detail;
-	f->source.bare = detail < FIGURES_ALL;
-	f->source.groups = detail < FIGURES_ALL ? for_metrics : 0;
-	f->source.wants = detail < FIGURES_ALL ? is_for_metrics : NULL;
-	f->source.only_used = detail < FIGURES_ALL;
-	f->source.brief = true;
+	f->taken = true;
 	f->taken_ms = now_ms;
-	f->documents = json_array();
+	f->source.brief = true;
 	complain_into(f->why, sizeof(f->why));
 	if (f->all)
 		add_each(f);
-	else
-		add_document(f, &f->source);
+	else if (!add(f, source_read_again(&f->source)))
+		f->errors++;
 	complain_into(NULL, 0);
 	f->seconds = (double)(now_ns() - began) / 1e9;
-	return json_array_size(f->documents);
+	return f->count;
 }
 
 /* ------------------------------------------------------------------------------------------ metrics -- */
 
-static void write_metrics(struct figures *f, FILE *to)
+const struct buffer *figures_metrics(struct figures *f, const struct metrics_format *format)
 {
 	const struct metrics_self self = { f->seconds, f->errors };
-	size_t count = json_array_size(f->documents);
-	json_t **documents = calloc(count + 1, sizeof(*documents));
+	struct buffer *text = &f->metrics[format->openmetrics];
 
-	for (size_t i = 0; documents && i < count; i++)
-		documents[i] = json_array_get(f->documents, i);
-	if (documents)
-		metrics_write(to, &f->format, documents, count, &self);
-	free(documents);
-}
-
-const struct made_text *figures_metrics(struct figures *f)
-{
-	FILE *to;
-
-	if (f->metrics.text)
-		return &f->metrics;
-	to = open_memstream(&f->metrics.text, &f->metrics.bytes);
-	if (!to)
-		return NULL;
-	__fsetlocking(to, FSETLOCKING_BYCALLER); /* nobody else writes to it */
-	write_metrics(f, to);
-	if (fclose(to))
-		drop(&f->metrics);
-	return f->metrics.text ? &f->metrics : NULL;
+	if (!text->bytes && !metrics_write(text, format, f->readings, f->count, &self))
+		buffer_clear(text);
+	return text->bytes ? text : NULL;
 }
 
 /* --------------------------------------------------------------------------------------------- JSON -- */
 
-static const struct made_text *dump(struct made_text *made, json_t *value)
+static bool put_bytes(void *buffer, const char *bytes, size_t count)
 {
-	drop(made);
-	made->text = json_dumps(value, JSON_COMPACT);
-	made->bytes = made->text ? strlen(made->text) : 0;
-	json_decref(value);
-	return made->text ? made : NULL;
+	buffer_put(buffer, bytes, count);
+	return true;
 }
 
-static json_t *find_document(struct figures *f, json_int_t pid)
+static int put_json(const char *bytes, size_t count, void *buffer)
 {
-	json_t *document;
-	size_t i;
+	buffer_put(buffer, bytes, count);
+	return 0;
+}
 
-	if (!pid && json_array_size(f->documents) > 1) {
+/* Whole, or not at all. */
+static const struct buffer *made(struct buffer *text, bool good)
+{
+	if (!good || text->failed)
+		buffer_clear(text);
+	return text->bytes ? text : NULL;
+}
+
+static uint64_t pid_of(const struct reading *reading)
+{
+	return reading->is_document ? get_u64(reading->document, "pid") :
+				      (uint64_t)reading->snapshot.target.pid;
+}
+
+static struct reading *find_reading(struct figures *f, uint64_t pid)
+{
+	if (!pid && f->count > 1) {
 		snprintf(f->why, sizeof(f->why), "several processes: choose one with ?pid=N");
 		return NULL;
 	}
-	json_array_foreach(f->documents, i, document)
-		if (!pid || (json_int_t)get_u64(document, "pid") == pid)
-			return document;
-	if (json_array_size(f->documents))
-		snprintf(f->why, sizeof(f->why), "no process %lld is shown", (long long)pid);
+	for (size_t i = 0; i < f->count; i++)
+		if (!pid || pid_of(f->readings[i]) == pid)
+			return f->readings[i];
+	if (f->count)
+		snprintf(f->why, sizeof(f->why), "no process %llu is shown", (unsigned long long)pid);
 	return NULL;
 }
 
-const struct made_text *figures_snapshot(struct figures *f, json_int_t pid)
+/* As text, without a document in between: that is made for the doctor alone, of what it looks at. */
+static bool put_snapshot(struct figures *f, struct reading *reading)
 {
-	json_t *document;
+	struct source doctors = f->source;
+	json_t *document, *findings;
+	struct ts_json json;
+	bool good;
 
-	if (f->snapshot.text && f->snapshot_pid == pid)
+	symbols_resolve(&reading->snapshot, doctors.sysroot);
+	ts_json_start(&json, put_bytes, &f->snapshot);
+	ts_render_snapshot(&json, &reading->snapshot);
+	if (!ts_json_end(&json))
+		return false;
+	doctors.groups = TROUBLE_GROUPS;
+	doctors.wants = may_be_trouble;
+	document = reading_document(reading, &doctors);
+	findings = document ? find_trouble(document, f->threshold_s) : NULL;
+	f->snapshot.bytes -= strlen("}\n");
+	buffer_put_text(&f->snapshot, ",\"findings\":");
+	good = findings && !json_dump_callback(findings, put_json, &f->snapshot, JSON_COMPACT);
+	buffer_put_text(&f->snapshot, "}");
+	json_decref(findings);
+	return good;
+}
+
+static bool put_document(struct figures *f, json_t *document)
+{
+	json_t *copy = json_copy(document);
+	bool good = copy &&
+		    !json_object_set_new(copy, "findings", find_trouble(document, f->threshold_s)) &&
+		    !json_dump_callback(copy, put_json, &f->snapshot, JSON_COMPACT);
+
+	json_decref(copy);
+	return good;
+}
+
+const struct buffer *figures_snapshot(struct figures *f, uint64_t pid)
+{
+	struct reading *reading;
+
+	if (f->snapshot.bytes && f->snapshot_pid == pid)
 		return &f->snapshot;
-	document = find_document(f, pid);
-	if (!document)
+	buffer_clear(&f->snapshot);
+	reading = find_reading(f, pid);
+	if (!reading)
 		return NULL;
-	document = json_copy(document);
-	json_object_set_new(document, "findings", find_trouble(document, f->threshold_s));
 	f->snapshot_pid = pid;
-	return dump(&f->snapshot, document);
+	return made(&f->snapshot, reading->is_document ? put_document(f, reading->document) :
+							 put_snapshot(f, reading));
 }
 
 /* Those whose figures are here: what the page's list offers can be shown. */
-static json_t *describe_processes(const struct figures *f)
+static void put_process(struct ts_json *json, const struct reading *reading)
 {
-	static const char *const shown[] = { "pid",
-					     "ns_pid",
-					     "comm",
-					     "arch",
-					     "container",
-					     "start_time_ns",
-					     "open_epochs",
-					     "live_bytes",
-					     "committed_bytes",
-					     "rss_bytes_current" };
-	json_t *list = json_array(), *document, *row;
-	size_t i;
+	static const struct {
+		enum ts_field_group group;
+		const char *name;
+	} shown[] = {
+		{ TS_GROUP_SNAPSHOT, "pid" },           { TS_GROUP_SNAPSHOT, "ns_pid" },
+		{ TS_GROUP_SNAPSHOT, "comm" },          { TS_GROUP_SNAPSHOT, "arch" },
+		{ TS_GROUP_SNAPSHOT, "container" },     { TS_GROUP_SNAPSHOT, "start_time_ns" },
+		{ TS_GROUP_GLOBAL, "open_epochs" },     { TS_GROUP_GLOBAL, "live_bytes" },
+		{ TS_GROUP_GLOBAL, "committed_bytes" }, { TS_GROUP_GLOBAL, "rss_bytes_current" }
+	};
+	const struct figure_row whole = row_of_reading(reading);
+	struct ts_value value;
 
-	json_array_foreach(f->documents, i, document) {
-		row = json_object();
-		for (unsigned k = 0; k < sizeof(shown) / sizeof(shown[0]); k++)
-			json_object_set(row, shown[k], json_object_get(document, shown[k]));
-		json_array_append_new(list, row);
-	}
-	return list;
+	ts_json_open(json, NULL, '{');
+	for (unsigned i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		if (row_value(&whole, field_named(shown[i].group, shown[i].name), &value))
+			ts_json_value(json, shown[i].name, &value);
+	ts_json_close(json, '}');
 }
 
-const struct made_text *figures_processes(struct figures *f)
+const struct buffer *figures_processes(struct figures *f)
 {
-	if (f->processes.text)
+	struct ts_json json;
+
+	if (f->processes.bytes)
 		return &f->processes;
-	return dump(&f->processes, describe_processes(f));
+	ts_json_start(&json, put_bytes, &f->processes);
+	ts_json_open(&json, NULL, '[');
+	for (size_t i = 0; i < f->count; i++)
+		put_process(&json, f->readings[i]);
+	ts_json_close(&json, ']');
+	return made(&f->processes, ts_json_end(&json));
 }

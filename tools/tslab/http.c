@@ -37,6 +37,11 @@ static const char *argument(const struct http_request *request, const char *name
 	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+static const char *header(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
 static int descriptor_of(struct MHD_Connection *connection)
 {
 	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
@@ -96,7 +101,7 @@ static void find_answer(struct hall *hall, struct MHD_Connection *connection, co
 {
 	const struct place *place = place_of(hall, descriptor_of(connection));
 	const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
-	struct http_request request = { path, argument, connection };
+	struct http_request request = { path, argument, header, connection };
 
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return set_text(answer, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");

@@ -62,12 +62,19 @@ int http_door_fd(const struct http_door *door);
 int http_door_turn(struct http_door *door);
 void http_door_close(struct http_door *door);
 
+/* -- http_accept.c -- */
+
+/* Does somebody with this Accept header want the special type of content rather than the usual one? */
+bool http_prefers(const char *accept, const char *special, const char *usual);
+
 /* -- http.c -- */
 
 struct http_request {
 	const char *path;
 	const char *(*argument)(const struct http_request *request,
 				const char *name); /* NULL: not given */
+	const char *(*header)(const struct http_request *request,
+			      const char *name); /* NULL: not given */
 	void *connection;
 };
 

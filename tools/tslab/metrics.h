@@ -6,7 +6,8 @@
 #ifndef TSLAB_METRICS_H
 #define TSLAB_METRICS_H
 
-#include "tool.h"
+#include "buffer.h"
+#include "reading.h"
 
 #define METRICS_PREFIX "temporal_slab_"
 
@@ -32,11 +33,11 @@ struct metrics_self {
 /* The Content-Type of what metrics_write() writes. */
 const char *metrics_content_type(const struct metrics_format *format);
 /*
- * The exposition of these documents, none included: then the target is down. `self` may be NULL. False: not
- * all could be written.
+ * The exposition of what was read, nothing included: then the target is down. `self` may be NULL. False: not
+ * enough memory.
  */
-bool metrics_write(FILE *to, const struct metrics_format *format, json_t *const *documents,
-		   size_t count, const struct metrics_self *self);
+bool metrics_write(struct buffer *to, const struct metrics_format *format,
+		   struct reading *const *readings, size_t count, const struct metrics_self *self);
 /* Every family, a line each: name, type, labels, naming, help. */
 void metrics_list(FILE *to);
 

@@ -39,7 +39,7 @@ static uint64_t now_ns(clockid_t clock)
 }
 
 /* The last number of the NSpid line: the id in the innermost namespace. */
-static int inner_pid(pid_t pid)
+int proc_inner_pid(pid_t pid)
 {
 	FILE *file = open_file(pid, "status");
 	int inner = (int)pid;
@@ -110,7 +110,7 @@ bool proc_describe(pid_t pid, bool brief, struct ts_target *target)
 {
 	memset(target, 0, sizeof(*target));
 	target->pid = (int)pid;
-	target->ns_pid = inner_pid(pid);
+	target->ns_pid = proc_inner_pid(pid);
 	target->source = "live";
 	target->realtime_ns = now_ns(CLOCK_REALTIME);
 	target->boot_ns = now_ns(CLOCK_BOOTTIME);

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "history.h"
+#include "reading.h"
 #include "recording.h"
-#include "tool.h"
 
 struct source the_source;
 
@@ -92,74 +92,96 @@ bool source_arguments(struct source *source, int argc, char **argv)
 	return true;
 }
 
-/* The figures in some chunks. */
-static json_t *load_chunks(const struct source *source, const struct ts_target *target,
-			   const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
+/* The figures in some chunks. NULL = complained. */
+static struct reading *read_chunks(const struct source *source, const struct ts_target *target,
+				   const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
 {
-	struct ts_snapshot snapshot;
-	json_t *document = NULL;
+	struct reading *reading = calloc(1, sizeof(*reading));
+	struct ts_snapshot *snapshot;
 	const char *why = "";
 
-	if (ts_snapshot_read(&snapshot, target, chunks, chunk_count, &why)) {
-		snapshot.consistent = snapshot.consistent && !gaps;
-		/* What no /proc tells: the last close that looked. */
-		if (!snapshot.target.rss_bytes && snapshot.close_count)
-			snapshot.target.rss_bytes = snapshot.closes[0].rss_after;
-		if (source->pid && !source->brief)
-			(void)resident_read(source->pid, &snapshot);
-		if (!source->bare)
-			symbols_resolve(&snapshot,
-					source->file && !source->sysroot ? "/" : source->sysroot);
-		document = make_document(&snapshot, source);
-	} else {
+	if (!reading)
+		return complain("not enough memory"), NULL;
+	snapshot = &reading->snapshot;
+	if (!ts_snapshot_read(snapshot, target, chunks, chunk_count, &why)) {
 		complain("process %d: its stats segment is %s", target->pid, why);
+		reading_free(reading);
+		return NULL;
 	}
-	ts_snapshot_free(&snapshot);
-	return document;
+	snapshot->consistent = snapshot->consistent && !gaps;
+	/* What no /proc tells: the last close that looked. */
+	if (!snapshot->target.rss_bytes && snapshot->close_count)
+		snapshot->target.rss_bytes = snapshot->closes[0].rss_after;
+	if (source->pid && !source->brief)
+		(void)resident_read(source->pid, snapshot);
+	return reading;
 }
 
 /* The figures of an attachment, which ends here. */
-static json_t *load(const struct source *source, struct attachment *a, const struct ts_target *target)
+static struct reading *read_attachment(const struct source *source, struct attachment *a,
+				       const struct ts_target *target)
 {
-	json_t *document = load_chunks(source, target, a->chunks, a->chunk_count, a->gaps);
+	struct reading *reading = read_chunks(source, target, a->chunks, a->chunk_count, a->gaps);
 
 	detach(a);
-	return document;
+	return reading;
 }
 
-static json_t *load_process(const struct source *source)
+static struct reading *read_process(struct source *source)
 {
+	struct reading *reading;
 	struct ts_target target;
 	struct attachment a;
 
+	source->start_time_ns = 0;
 	if (!attach(source->pid, &a)) {
 		complain("%s", a.why);
 		return NULL;
 	}
 	proc_describe(source->pid, source->brief, &target);
-	return load(source, &a, &target);
+	reading = read_attachment(source, &a, &target);
+	if (reading)
+		source->start_time_ns = reading->snapshot.header.start_realtime_ns;
+	return reading;
 }
 
-static json_t *load_moment(const struct source *source)
+static struct reading *read_moment(const struct source *source)
 {
 	struct history_view view;
 
 	if (!history_go(source->history, source->moment_ns, &view))
 		return NULL;
-	return load_chunks(source, &view.target, view.chunks, view.chunk_count, view.gaps);
+	return read_chunks(source, &view.target, view.chunks, view.chunk_count, view.gaps);
+}
+
+/* The document alone is wanted. */
+static json_t *only_document(const struct source *source, struct reading *reading)
+{
+	json_t *document = reading ? json_incref(reading_document(reading, source)) : NULL;
+
+	reading_free(reading);
+	return document;
+}
+
+static json_t *load_moment(const struct source *source)
+{
+	return only_document(source, read_moment(source));
 }
 
 /* The history stays open for the moments that follow. */
-static json_t *load_recording(struct source *source)
+static struct reading *read_recording(struct source *source)
 {
 	source->history = history_open(source->file);
 	if (!source->history || !history_moment(source->history, source->at, &source->moment_ns))
 		return NULL;
-	return load_moment(source);
+	return read_moment(source);
 }
 
-static json_t *checked(json_t *document, const char *name, const json_error_t *error)
+/* What was read as JSON. */
+static struct reading *checked(json_t *document, const char *name, const json_error_t *error)
 {
+	struct reading *reading = calloc(1, sizeof(*reading));
+
 	if (!document)
 		complain("%s, line %d: %s", name, error->line, error->text);
 	else if (!json_is_object(document) ||
@@ -168,23 +190,29 @@ static json_t *checked(json_t *document, const char *name, const json_error_t *e
 	else if (get_u64(document, "schema_version") != 1)
 		complain("%s has schema_version %llu, this tool reads 1", name,
 			 (unsigned long long)get_u64(document, "schema_version"));
-	else
-		return document;
+	else if (!reading)
+		complain("not enough memory");
+	else {
+		reading->is_document = true;
+		reading->document = document;
+		return reading;
+	}
 	json_decref(document);
+	free(reading);
 	return NULL;
 }
 
 /* What `stats --json` wrote, a recording, a core dump, or a segment's file. */
-static json_t *load_file(struct source *source)
+static struct reading *read_file(struct source *source)
 {
 	FILE *file = fopen(source->file, "re");
 	char magic[8] = "";
 	size_t got = file ? fread(magic, 1, sizeof(magic), file) : 0;
 	bool recording = got == sizeof(magic) && !memcmp(magic, RECORDING_MAGIC, got);
+	struct reading *reading;
 	struct ts_target target;
 	struct attachment a;
 	json_error_t error;
-	json_t *document;
 
 	if (source->at && file && !recording) {
 		fclose(file);
@@ -192,33 +220,55 @@ static json_t *load_file(struct source *source)
 	}
 	if (got && magic[0] == '{') {
 		rewind(file);
-		document = checked(json_loadf(file, 0, &error), source->file, &error);
+		reading = checked(json_loadf(file, 0, &error), source->file, &error);
 		fclose(file);
-		return document;
+		return reading;
 	}
 	if (file)
 		fclose(file);
 	if (recording)
-		return load_recording(source);
+		return read_recording(source);
 	if (!attach_file(source->file, &a, &target)) {
 		complain("%s", a.why);
 		return NULL;
 	}
-	return load(source, &a, &target);
+	return read_attachment(source, &a, &target);
+}
+
+struct reading *source_read(struct source *source)
+{
+	json_error_t error;
+
+	if (source->file)
+		return read_file(source);
+	if (source->use_stdin)
+		return checked(json_loadf(stdin, 0, &error), "stdin", &error);
+	return read_process(source);
+}
+
+json_t *reading_document(struct reading *reading, const struct source *source)
+{
+	if (reading->document)
+		return reading->document;
+	if (!source->bare)
+		symbols_resolve(&reading->snapshot,
+				source->file && !source->sysroot ? "/" : source->sysroot);
+	reading->document = make_document(&reading->snapshot, source);
+	return reading->document;
+}
+
+void reading_free(struct reading *reading)
+{
+	if (!reading)
+		return;
+	ts_snapshot_free(&reading->snapshot);
+	json_decref(reading->document);
+	free(reading);
 }
 
 json_t *source_load(struct source *source)
 {
-	json_error_t error;
-	json_t *document;
-
-	if (source->file)
-		return load_file(source);
-	if (source->use_stdin)
-		return checked(json_loadf(stdin, 0, &error), "stdin", &error);
-	document = load_process(source);
-	source->start_time_ns = get_u64(document, "start_time_ns");
-	return document;
+	return only_document(source, source_read(source));
 }
 
 json_t *source_document(struct source *source, int argc, char **argv)
@@ -284,16 +334,21 @@ json_t *source_next(struct source *source, uint64_t ms)
 	return source_wait(source, ms) ? load_same(source) : NULL;
 }
 
+struct reading *source_read_again(struct source *source)
+{
+	struct reading *reading = source->history             ? read_moment(source) :
+				  source->pid || source->file ? source_read(source) :
+								NULL;
+
+	if (reading || !source->name)
+		return reading;
+	source->pid = find_only(source->name);
+	return source->pid ? source_read(source) : NULL;
+}
+
 json_t *source_reload(struct source *source)
 {
-	json_t *document = source->history             ? load_moment(source) :
-			   source->pid || source->file ? source_load(source) :
-							 NULL;
-
-	if (document || !source->name)
-		return document;
-	source->pid = find_only(source->name);
-	return source->pid ? source_load(source) : NULL;
+	return only_document(source, source_read_again(source));
 }
 
 void source_close(struct source *source)

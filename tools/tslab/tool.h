@@ -48,6 +48,8 @@ int print_json(const json_t *value, int code);
 /* -- proc.c: what /proc says -- */
 /* `brief`: the resident set as the kernel has it at hand; exact, it looks at every page. */
 bool proc_describe(pid_t pid, bool brief, struct ts_target *target);
+/* Its number in its own namespace. */
+int proc_inner_pid(pid_t pid);
 /* False also for one that has ended and waits for its parent. */
 bool proc_is_alive(pid_t pid);
 bool proc_is_mine(pid_t pid);
@@ -92,11 +94,10 @@ struct source {
 	bool use_stdin;      /* --stdin */
 	bool bare;           /* no source lines: the command shows none */
 	uint32_t groups;     /* of fields that the command looks at, as in struct ts_json; 0: all */
-	bool (*wants)(const struct ts_field *field); /* of them; NULL: all */
-	bool only_used; /* of size classes, those that were asked for */
-	bool only;      /* without any: the one process that there is */
-	bool brief;     /* the resident set may be off by a little, if that is cheaper */
-	bool over;      /* no more to come: the process has ended, or this tool was asked to */
+	bool (*wants)(enum ts_field_group group, const struct ts_subject *row); /* NULL: all rows */
+	bool only;  /* without any: the one process that there is */
+	bool brief; /* the resident set may be off by a little, if that is cheaper */
+	bool over;  /* no more to come: the process has ended, or this tool was asked to */
 	pid_t pid;
 	uint64_t start_time_ns;  /* of the process that was read last */
 	struct history *history; /* the recording in `file`, once it is read */
@@ -136,6 +137,7 @@ double sum_path(const json_t *value, const char *path);
 double evaluate(const json_t *object, const char *expression);
 /* The field of such a path, as fields.def has it; NULL if there is none, or it is text. */
 const struct ts_field *find_field(const char *path);
+const struct ts_field *field_named(enum ts_field_group group, const char *name);
 /* The groups on the way to it, as in struct source. */
 uint32_t groups_of(const struct ts_field *field);
 bool is_counter(const struct ts_field *field);
@@ -175,6 +177,13 @@ void describe_domain(const json_t *domain, char *buffer, size_t buffer_bytes);
 
 /* -- doctor.c: what is wrong -- */
 enum { DOCTOR_THRESHOLD_S = 60 };
+/* What it looks at: of the groups, and of their rows. */
+bool may_be_trouble(enum ts_field_group group, const struct ts_subject *row);
+#define TROUBLE_GROUPS                                                                             \
+	(1u << TS_GROUP_GLOBAL | 1u << TS_GROUP_CLOSE | 1u << TS_GROUP_LABELS |                    \
+	 1u << TS_GROUP_FAILURES | 1u << TS_GROUP_RECENT | 1u << TS_GROUP_SAMPLING |               \
+	 1u << TS_GROUP_SAFETY | 1u << TS_GROUP_INVALID_FREE | 1u << TS_GROUP_CLASS |              \
+	 1u << TS_GROUP_EPOCH | 1u << TS_GROUP_DOMAIN)
 /* What to do about allocations off the fast path, by what they lacked. */
 #define DOCTOR_UNDERSIZED                                                                          \
 	"raise retain_bytes of the heap: what a thread gives back it soon takes again"

@@ -113,7 +113,6 @@ json_t *make_document(const struct ts_snapshot *snapshot, const struct source *s
 	if (source->groups)
 		json.groups = source->groups;
 	json.wants = source->wants;
-	json.only_used = source->only_used;
 	ts_render_snapshot(&json, snapshot);
 	if (!tree.failed)
 		return tree.root;
