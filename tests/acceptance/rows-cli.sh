@@ -232,3 +232,25 @@ row_174_older_and_newer_snapshots() {
 row_184_a_spike_is_told_by_its_work() {
 	cli doctor "a spike that nobody worked at is the scheduler's" 'moderate noise is none'
 }
+
+row_76_contention_and_threading_documented() {
+	for page in CONTENTION_RESULTS PHASE_2.2_PROMETHEUS_SPEC GRAFANA_DEMO; do
+		cli documents "$page" || return 1
+	done
+	SECONDS_EACH=0.2 "$abs_top_srcdir/examples/demo_threading.sh" 1 16 >"$work/threading" &&
+		says '^\| 1 \| [1-9][0-9]* \| [1-9]' cat "$work/threading" &&
+		says '^\| 16 \| [1-9][0-9]* \| [1-9]' cat "$work/threading"
+}
+
+row_138_seven_documents_whose_commands_run() {
+	for page in OBSERVABILITY_DESIGN OBSERVABILITY_PHILOSOPHY stats_dump_reference METRICS_PERFORMANCE ARM_PORTABILITY \
+		CONTENTION_RESULTS; do
+		cli documents "$page" || return 1
+	done
+	monitoring setup 'the commands showed the program, and the last ones cleaned up'
+}
+
+# In a virtual machine a sampled allocation waits for the machine as well; bare metal is for who has it.
+row_185_wall_by_cpu_here_and_elsewhere() {
+	victim rate 50000 -- "$abs_top_srcdir/tests/cli/interference.sh" "$tslab" PID
+}

@@ -16,6 +16,7 @@
  *   fail-later       as failures, when told "fail"
  *   traffic          threads that allocate, free across threads, close and discard, then end
  *   busy             the same without an end
+ *   threads N        the same in N threads
  *   references       a reference that is not given back
  *   hidden           forbid other processes of this user to look
  *   impostor         something else under the segment's name (run with TSLAB_STATS=0)
@@ -103,7 +104,7 @@ static void fail_in_every_way(void)
 
 /* -- traffic: every kind of event, from several threads ---------------------------------------------- */
 
-enum { TRAFFIC_THREADS = 3, TRAFFIC_ROUNDS = 600, HANDED = 64 };
+enum { TRAFFIC_THREADS = 3, TRAFFIC_ROUNDS = 600, TRAFFIC_MAX = 64, HANDED = 64 };
 
 static pthread_mutex_t handing = PTHREAD_MUTEX_INITIALIZER;
 static void *handed[HANDED];
@@ -172,14 +173,15 @@ static void *traffic(void *endless)
 	return NULL;
 }
 
-static void run_traffic(bool endless)
+static void run_traffic(unsigned count, bool endless)
 {
-	pthread_t threads[TRAFFIC_THREADS];
+	pthread_t threads[TRAFFIC_MAX];
 
-	for (int i = 0; i < TRAFFIC_THREADS; i++)
+	require(count <= TRAFFIC_MAX, "too many threads");
+	for (unsigned i = 0; i < count; i++)
 		require(!pthread_create(&threads[i], NULL, traffic, endless ? &threads : NULL),
 			"thread");
-	for (int i = 0; !endless && i < TRAFFIC_THREADS; i++)
+	for (unsigned i = 0; !endless && i < count; i++)
 		require(!pthread_join(threads[i], NULL), "join");
 }
 
@@ -349,10 +351,12 @@ static void obey(const char *word, const char *operand)
 	} else if (!strcmp(word, "fail-later")) {
 		fails_later = true;
 	} else if (!strcmp(word, "traffic")) {
-		run_traffic(false);
+		run_traffic(TRAFFIC_THREADS, false);
 		drain_into_cache();
 	} else if (!strcmp(word, "busy")) {
-		run_traffic(true);
+		run_traffic(TRAFFIC_THREADS, true);
+	} else if (!strcmp(word, "threads")) {
+		run_traffic((unsigned)strtoul(operand, NULL, 10), true);
 	} else if (!strcmp(word, "references")) {
 		require(!tslab_epoch_add_references(open_epoch("referenced"), 1), "references");
 	} else if (!strcmp(word, "impostor")) {
@@ -397,7 +401,7 @@ int main(int argc, char **argv)
 		}
 		obey(argv[i], i + 1 < argc ? argv[i + 1] : "");
 		i += !strcmp(argv[i], "label") || !strcmp(argv[i], "rate") ||
-		     !strcmp(argv[i], "lifetimes");
+		     !strcmp(argv[i], "lifetimes") || !strcmp(argv[i], "threads");
 	}
 	puts("ready");
 	fflush(stdout);
