@@ -120,6 +120,24 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 				     __builtin_return_address(0));
 }
 
+/*
+ * While allocations are sampled each comes here first to be counted, and all but one in so many go on as they
+ * would have. Left by a jump, too.
+ */
+static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	void *p;
+
+	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
+		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+	if (!p)
+		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	ts_sample_pass();
+	return p;
+}
+
 hot void *tslab_malloc(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
@@ -127,9 +145,9 @@ hot void *tslab_malloc(size_t bytes)
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
-		return alloc_slow(bytes, TS_GRANULE_BYTES);
+		return alloc_counted(bytes);
 	p = ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
-	return __builtin_expect(p != NULL, 1) ? p : alloc_slow(bytes, TS_GRANULE_BYTES);
+	return __builtin_expect(p != NULL, 1) ? p : alloc_counted(bytes);
 }
 
 /* Large objects fresh from the OS read as zeroes already. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "control.h"
 
-#include "config.h" /* TSLAB_SAMPLING */
 #include "environment.h"
 
 static struct ts_control private_control = {

@@ -65,6 +65,10 @@ void ts_sample_begin_on(struct ts_sample *sample, struct ts_lane *lane, uint64_t
 		change_table(lane, ts_sizeclass_of, ts_sizeclass_sampled);
 	else if (lane)
 		change_table(lane, ts_sizeclass_sampled, ts_sizeclass_of);
+	if (thread) {
+		thread->sample_interval = interval;
+		thread->to_sample = interval ? thread->to_sample : 0;
+	}
 	if (!interval || !thread || thread->ending || !due(thread, interval))
 		return;
 	if (!ts_a64_load_rlx(&empty_wall_ns))

@@ -6,12 +6,16 @@
  * sends every allocation to the slow path, as the one of closing lanes does, and there the allocations
  * are counted and one in `interval` is timed, whichever way it returns. A lane changes over when it is
  * bound or takes the slow path next.
+ *
+ * Most of them leave the slow path at its first step, ts_sample_not_due. No bound on what the fast path may
+ * hand out would stop it at the next one that is due: what is freed meanwhile it hands out again.
  */
 #ifndef TS_CORE_SAMPLE_H
 #define TS_CORE_SAMPLE_H
 
 #include "control.h"
 #include "lane.h"
+#include "thread.h"
 
 struct ts_sample {
 	bool timed;
@@ -39,6 +43,23 @@ static inline void ts_sample_begin(struct ts_sample *sample, struct ts_lane *lan
 	if (__builtin_expect(interval != 0, 0) ||
 	    (lane && ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_sampled))
 		ts_sample_begin_on(sample, lane, interval);
+}
+
+/* A sampled lane, and the allocation is none that is timed; nobody has changed the interval. */
+static inline bool ts_sample_not_due(const struct ts_lane *lane)
+{
+	const struct ts_thread *thread = ts_tls.self;
+
+	/* A thread that has no record, or ends, holds no lane. */
+	return ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_sampled &&
+	       thread->to_sample > 1 &&
+	       thread->sample_interval == ts_a64_load_rlx(&ts_control()->sample_interval);
+}
+
+/* It is over. */
+static inline void ts_sample_pass(void)
+{
+	ts_tls.self->to_sample--;
 }
 
 static inline void ts_sample_end(const struct ts_sample *sample)

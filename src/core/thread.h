@@ -54,9 +54,10 @@ struct ts_thread {
 	} purges;
 	char **spare_blocks; /* stack blocks, linked by their word 0 */
 	uint32_t spare_count;
-	uint64_t to_sample; /* allocations until the next one that is timed */
-	uint8_t failure;    /* enum ts_failure: why an allocation failed, until it is recorded */
-	bool ending;        /* later calls take lanes for the length of the call only */
+	uint64_t to_sample;       /* allocations until the next one that is timed */
+	uint64_t sample_interval; /* as this thread saw it last */
+	uint8_t failure; /* enum ts_failure: why an allocation failed, until it is recorded */
+	bool ending;     /* later calls take lanes for the length of the call only */
 	uint32_t next_free;
 	struct ts_scope scopes_inline[TS_SCOPES_INLINE];
 	struct ts_lane *directory_inline[TS_DIRECTORY_SPAN]; /* of the first slots */

@@ -205,6 +205,17 @@ row_149_version_of_the_totals() {
 	json '.version == 1 and .classes[0].version == 1 and .schema_version == 1'
 }
 
+# Of the slabs that became empty more than nine tenths are kept, or hardly any while new ones are taken all the
+# time: that is told. What lies between is what ending large epochs looks like, and is what they are for.
+row_153_slabs_that_are_used_again() {
+	judges '.total_slabs_allocated = 10000 | .total_slabs_recycled = 9500 | .total_cache_overflows = 0 |
+		.total_slow_cache_miss = 3000 | .total_slow_path_hits = 3000 | .total_allocations = 1000000' '^'
+	! grep retain-too-small "$work/judged" || return 1
+	judges '.total_slabs_allocated = 10000 | .total_slabs_recycled = 300 | .total_cache_overflows = 9500 |
+		.total_slow_cache_miss = 3000 | .total_slow_path_hits = 3000 | .total_allocations = 1000000' \
+		'retain-too-small'
+}
+
 row_154_net_slabs_are_those_in_use() {
 	relation class-slabs slabs-in-use-by-class
 }
