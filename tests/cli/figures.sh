@@ -65,17 +65,20 @@ print(s.getsockname()[1])')
 	awk "BEGIN { printf \"%.3f\", 100 * ($after - $before) / 1e9 / $seconds }"
 }
 
-a_day() { # a_day LABEL ARGUMENTS BOUND
+a_day() { # a_day LABEL ARGUMENTS BOUND [RECORD-OPTION...]
+	label=$1
+	most=$3
 	start lifetimes "$2"
+	shift 3
 	rm -f "$work/day"
-	"$tslab" record --out "$work/day" --interval 1s --count "$seconds" "$victim_pid"
+	"$tslab" record --out "$work/day" --interval 1s --count "$seconds" "$@" "$victim_pid"
 	# The first frame is whole; one in 600 is.
 	bytes=$(stat -c %s "$work/day")
 	"$tslab" record --out "$work/one" --count 1 "$victim_pid"
 	whole=$(stat -c %s "$work/one")
 	rm -f "$work/one"
-	row "$1" "$(awk "BEGIN { each = ($bytes - $whole) / ($seconds - 1)
-		printf \"%.1f\", (86400 * each + 144 * $whole) / 1048576 }")" 'MiB a day' "$3"
+	row "$label" "$(awk "BEGIN { each = ($bytes - $whole) / ($seconds - 1)
+		printf \"%.1f\", (86400 * each + 144 * $whole) / 1e6 }")" 'MB a day' "$most"
 }
 
 start leak lifetimes 64:8
@@ -88,6 +91,9 @@ row 'tslab serve, its page open, at 1 Hz, 64 epochs' "$(asked_of_server /api/v1/
 a_day 'recording at 1 Hz, 64 epochs at rest' 64:0 50
 a_day 'recording at 1 Hz, 64 epochs, 8 at work each second' 64:8 50
 a_day 'recording at 1 Hz, 64 epochs, all at work in 18 size classes' 64:64 -
+# A span of a minute has two moments in full; a shorter one would say too little.
+[ "$seconds" -ge 60 ] || seconds=60
+a_day 'the same with --detail 30s' 64:64 50 --detail 30s
 start leak
 row 'tslab serve, scraped at 1 Hz, 2 epochs' "$(asked_of_server /metrics)" '% of a core' 0.1
 echo "1..$count"

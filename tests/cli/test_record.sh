@@ -34,6 +34,29 @@ ok 'other commands of it'
 run 0 "$tslab" diff "$work/rest" "$work/replayed.json" --fail-on regression
 ok 'diff takes a recording'
 
+# -- in brief --------------------------------------------------------------------------------------------
+start lifetimes 8:8
+"$tslab" record --out "$work/brief" --interval 50ms --detail 1h "$victim_pid" 2>"$work/err" &
+recorder=$!
+"$tslab" record --out "$work/full" --interval 50ms "$victim_pid" 2>>"$work/err" &
+other=$!
+sleep 1.5
+kill -STOP "$victim_pid"
+sleep 0.3
+kill -INT $recorder $other
+wait $recorder $other
+sums='[.total_allocations, .total_frees, .live_objects, .live_bytes, .total_slow_path_hits, .total_remote_frees, .committed_bytes,
+	(.classes[] | [.allocations, .frees, .live_bytes]), (.epochs[] | .rss_bytes)]'
+"$tslab" stats --json "$victim_pid" | jq -c "$sums" >"$work/live.json"
+run 0 "$tslab" replay "$work/brief" stats --json && json '.consistent == false' && jq -c "$sums" "$work/out" >"$work/then.json" &&
+	cmp "$work/live.json" "$work/then.json" >>"$work/err"
+ok 'between moments in full, totals and size classes are exact'
+run 0 "$tslab" replay "$work/brief" --at +0s stats --json && json .consistent && run 0 "$tslab" replay "$work/full" stats --json && json .consistent &&
+	run 1 "$tslab" replay "$work/brief" verify && shows 'different moments'
+ok 'and that counts by epoch are older is told'
+stat -c %s "$work/brief" "$work/full" >"$work/out" && [ "$(sed -n 1p "$work/out")" -lt "$(sed -n 2p "$work/out")" ]
+ok 'which takes less space'
+
 # -- over time -------------------------------------------------------------------------------------------
 start rate 1000
 "$tslab" record --out "$work/rising" --interval 100ms "$victim_pid" 2>"$work/err" &

@@ -14,6 +14,7 @@
 static struct {
 	const char *out;
 	uint64_t interval_ms;
+	uint64_t detail_ms; /* 0: at each interval */
 	uint64_t rotate_bytes;
 	size_t count;
 } set = { .interval_ms = 1000, .rotate_bytes = 100 << 20 };
@@ -22,6 +23,9 @@ static const struct option_row options[] = {
 	{ "out", OPTION_FILE, &set.out, "FILE", "where to; it must not be there yet" },
 	{ "interval", OPTION_MS, &set.interval_ms, "TIME",
 	  "between two moments (default 1s; suffix ms, s, m)" },
+	{ "detail", OPTION_MS, &set.detail_ms, "TIME",
+	  "how often the counts by epoch are renewed, if not at each moment; totals and those by\n"
+	  "size class are. 30s halves what a busy program's recording takes, or better" },
 	{ "count", OPTION_COUNT, &set.count, "N", "end after so many moments" },
 	{ "rotate", OPTION_BYTES, &set.rotate_bytes, "SIZE",
 	  "most disk space (default 100M): at half of it FILE becomes FILE.1, and a new one is begun" },
@@ -81,6 +85,15 @@ static bool rotate(struct output *out)
 	return begin_file(out);
 }
 
+static enum frame_kind next_kind(const struct output *out)
+{
+	uint64_t each = set.detail_ms / (set.interval_ms ? set.interval_ms : 1);
+
+	if (out->frames % KEY_FRAMES == 0)
+		return FRAME_ALONE;
+	return each > 1 && out->frames % each ? FRAME_BRIEF : FRAME_FULL;
+}
+
 /* The process as it is now. False = complained, or it has ended. */
 static bool record_moment(struct output *out, struct source *source)
 {
@@ -88,20 +101,19 @@ static bool record_moment(struct output *out, struct source *source)
 	struct attachment a;
 	const void *frame;
 	size_t bytes;
-	bool key, good = false;
+	enum frame_kind kind = next_kind(out);
+	bool good = false;
 
 	if (!attach(source->pid, &a)) {
 		complain("%s", a.why);
 		return false;
 	}
 	proc_describe(source->pid, true, &target);
-	key = out->frames % KEY_FRAMES == 0;
-	frame = recorder_frame(out->recorder, &target, a.chunks, a.chunk_count, a.gaps, key, &bytes);
-	if (frame && !key && out->bytes + bytes > set.rotate_bytes / 2) {
+	frame = recorder_frame(out->recorder, &target, a.chunks, a.chunk_count, a.gaps, kind, &bytes);
+	if (frame && kind != FRAME_ALONE && out->bytes + bytes > set.rotate_bytes / 2) {
 		good = rotate(out);
-		key = true;
 		frame = good ? recorder_frame(out->recorder, &target, a.chunks, a.chunk_count,
-					      a.gaps, true, &bytes) :
+					      a.gaps, FRAME_ALONE, &bytes) :
 			       NULL;
 	}
 	detach(&a);

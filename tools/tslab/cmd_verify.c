@@ -269,8 +269,9 @@ static json_t *look(struct source *source, bool *rested)
 	static const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
 	json_t *document = source_load(source), *later = NULL;
 
-	*rested = !source->pid;
-	for (int i = 0; i < LOOKS && document && !*rested; i++) {
+	*rested = !source->pid &&
+		  (!source->history || json_is_true(json_object_get(document, "consistent")));
+	for (int i = 0; i < LOOKS && document && source->pid && !*rested; i++) {
 		nanosleep(&pause, NULL);
 		later = source_load(source);
 		*rested = later && same_moment(document, later);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* recorder.c: the writing side of recording.h. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -68,8 +69,11 @@ static bool make_room(struct recorder *recorder, size_t words)
 	return true;
 }
 
-/* The blocks of a chunk, each whole as any reader of the segment takes it; zeros behind the last. */
-static void copy_chunk(uint64_t *to, const struct ts_chunk_view *chunk, size_t room)
+/*
+ * The blocks of a chunk, each whole as any reader of the segment takes it; zeros behind the last. Returns how
+ * many words they take.
+ */
+static size_t copy_chunk(uint64_t *to, const struct ts_chunk_view *chunk, size_t room)
 {
 	size_t bytes = chunk->bytes < room ? chunk->bytes : room, at = 0;
 
@@ -83,19 +87,21 @@ static void copy_chunk(uint64_t *to, const struct ts_chunk_view *chunk, size_t r
 
 		if (kind == TS_BLOCK_NONE || !slots || slots > TS_BLOCKREAD_SLOTS_MAX ||
 		    slots > (bytes - at) / TS_BLOCK_BYTES)
-			return;
+			break;
 		ts_blockread_copy(head, slots, &copy);
 		copy.head.kind = kind;
 		copy.head.slots = slots;
 		memcpy((char *)to + at, &copy, slots * TS_BLOCK_BYTES);
 		at += slots * TS_BLOCK_BYTES;
 	}
+	return at / sizeof(*to);
 }
 
-static void make_image(uint64_t *image, const struct ts_target *target,
-		       const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
+/* Returns where the last chunk's blocks end, in words. */
+static size_t make_image(uint64_t *image, const struct ts_target *target,
+			 const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
 {
-	size_t at = TARGET_WORDS;
+	size_t at = TARGET_WORDS, end = at;
 
 	image[WORD_REALTIME] = target->realtime_ns;
 	image[WORD_BOOT] = target->boot_ns - target->realtime_ns;
@@ -105,9 +111,77 @@ static void make_image(uint64_t *image, const struct ts_target *target,
 	image[WORD_CHUNKS] = chunk_count;
 	image[WORD_GAPS] = gaps;
 	for (size_t i = 0; i < chunk_count; i++) {
-		copy_chunk(image + at, &chunks[i], ts_stats_chunk_bytes((unsigned)i));
+		end = at + copy_chunk(image + at, &chunks[i], ts_stats_chunk_bytes((unsigned)i));
 		at += ts_stats_chunk_bytes((unsigned)i) / sizeof(*image);
 	}
+	return end;
+}
+
+/* -- moments in brief ---------------------------------------------------------------------------- */
+
+/*
+ * What a lane counts by size class changes most, by random amounts that nothing compresses. Between moments in
+ * full these words stay as they were, and a lane of no epoch has what they grew by: all that is added up over
+ * lanes is exact, and the counts by epoch are those of the last moment in full.
+ */
+#define LANE_WORD(member) (offsetof(struct ts_block_lane, member) / sizeof(uint64_t))
+enum {
+	LANE_WORDS = sizeof(struct ts_block_lane) / sizeof(uint64_t),
+	COUNT_WORDS = TS_CLASS_COUNT * sizeof(struct ts_class_words) / sizeof(uint64_t),
+	BLOCK_WORDS = TS_BLOCK_BYTES / sizeof(uint64_t),
+};
+
+static bool is_lane(const uint64_t *block)
+{
+	return ((const struct ts_block_head *)block)->kind == TS_BLOCK_LANE;
+}
+
+/* A lane's words that grow, where it is the lane that it was. */
+static void hold(const uint64_t *before, uint64_t *now, uint64_t *rest)
+{
+	static const size_t others[] = { LANE_WORD(w.slow_hits), LANE_WORD(w.slow_misses),
+					 LANE_WORD(w.collected) };
+	const struct ts_block_head *was = (const void *)before, *is = (const void *)now;
+
+	if (!is_lane(before) || ts_a64_load_rlx(&was->seq) != ts_a64_load_rlx(&is->seq) ||
+	    before[LANE_WORD(w.epoch_id)] != now[LANE_WORD(w.epoch_id)])
+		return;
+	for (size_t i = 0; i < COUNT_WORDS + sizeof(others) / sizeof(others[0]); i++) {
+		size_t word = i < COUNT_WORDS ? LANE_WORD(cls) + i : others[i - COUNT_WORDS];
+
+		rest[word] += now[word] - before[word];
+		now[word] = before[word];
+	}
+}
+
+/* Both images have `words`, the blocks of `now` end at `end`. Without room for that lane all stays in full. */
+static void make_brief(const uint64_t *before, uint64_t *now, size_t end, size_t words)
+{
+	uint64_t *rest = now + end;
+	size_t at = TARGET_WORDS;
+
+	if (words - end < LANE_WORDS)
+		return;
+	for (size_t chunk = 0; at < end; chunk++) {
+		size_t chunk_end = at + ts_stats_chunk_bytes((unsigned)chunk) / sizeof(*now),
+		       block = at;
+
+		while (block < end && block < chunk_end) {
+			const struct ts_block_head *head = (const void *)(now + block);
+
+			if (head->kind == TS_BLOCK_NONE)
+				break;
+			if (is_lane(now + block))
+				hold(before + block, now + block, rest);
+			block += head->slots * BLOCK_WORDS;
+		}
+		at = chunk_end;
+	}
+	*(struct ts_block_head *)rest = (struct ts_block_head){
+		.kind = TS_BLOCK_LANE,
+		.slots = (uint32_t)ts_blockread_slots(TS_BLOCK_LANE),
+	};
+	now[WORD_GAPS] = 1; /* figures of two moments */
 }
 
 static unsigned char *put_number(unsigned char *at, uint64_t number)
@@ -196,9 +270,10 @@ static void become_before(struct recorder *recorder, size_t words, size_t raw_by
 
 const void *recorder_frame(struct recorder *recorder, const struct ts_target *target,
 			   const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps,
-			   bool key, size_t *bytes)
+			   enum frame_kind kind, size_t *bytes)
 {
-	size_t words = recording_image_words(chunk_count), raw_bytes, stored;
+	size_t words = recording_image_words(chunk_count), raw_bytes, stored, end;
+	const bool key = kind == FRAME_ALONE;
 	struct frame_header header;
 
 	if (!make_room(recorder, words))
@@ -208,7 +283,9 @@ const void *recorder_frame(struct recorder *recorder, const struct ts_target *ta
 	else if (recorder->before_words < words)
 		memset(recorder->before + recorder->before_words, 0,
 		       (words - recorder->before_words) * sizeof(*recorder->before));
-	make_image(recorder->now, target, chunks, chunk_count, gaps);
+	end = make_image(recorder->now, target, chunks, chunk_count, gaps);
+	if (kind == FRAME_BRIEF)
+		make_brief(recorder->before, recorder->now, end, words);
 	/* Frames are found by time, which must not go back with the clock. */
 	if (target->realtime_ns > recorder->last_ns)
 		recorder->last_ns = target->realtime_ns;

@@ -5,7 +5,8 @@
  * A header, then frames. A frame is one moment: an image of the segment's words, with what /proc said then
  * in front. It is stored as the words that differ from the frame before, as differences, compressed; every
  * KEY_FRAMES-th from an image of zeros, so that a moment is found without reading all before it. What a
- * reader makes of an image is what it would have made of the process: no figure is lost or rounded.
+ * reader makes of an image is what it would have made of the process: no figure is lost or rounded. (Frames in
+ * brief, which are for those who ask for them, leave words of lanes as they were, and have one lane more.)
  *
  * A recording is hostile input, like a segment: lengths are checked against the bytes that there are, and
  * frames against their checksum.
@@ -99,12 +100,14 @@ struct recorder;
 /* NULL: no memory. */
 struct recorder *recorder_new(void);
 void recorder_free(struct recorder *recorder);
-/*
- * A frame of this moment, header and all; its bytes are good until the next. NULL: no memory. `key`: it
- * shall not build on the frame before.
- */
+enum frame_kind {
+	FRAME_ALONE, /* does not build on the frame before */
+	FRAME_FULL,
+	FRAME_BRIEF, /* with what lanes count by class as of the last one that was not brief */
+};
+/* A frame of this moment, header and all; its bytes are good until the next. NULL: no memory. */
 const void *recorder_frame(struct recorder *recorder, const struct ts_target *target,
 			   const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps,
-			   bool key, size_t *bytes);
+			   enum frame_kind kind, size_t *bytes);
 
 #endif
