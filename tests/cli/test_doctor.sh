@@ -96,6 +96,15 @@ jq '.sampling += {"alloc_samples": 1000, "wall_cpu_ratio": 2.7, "alloc_cpu_ns_ma
 run 4 "$tslab" doctor --file "$work/changed.json" && shows 'scheduler-interference' '2\.70x' 'the longest took 251000 ns, none worked more than 9000 ns'
 ok 'a spike that nobody worked at is the scheduler'"'"'s'
 
+jq '.arch = "aarch64" | .features = "lse_unused lrcpc"' "$work/quiet.json" >"$work/changed.json"
+run 4 "$tslab" doctor --file "$work/changed.json" && shows '^warning: lse-unused: ' \
+	'^machine aarch64 \(lse_unused lrcpc\), atomics by LL/SC, pages of '
+ok 'a build that leaves atomic instructions of the CPU unused'
+jq '.arch = "aarch64" | .features = "lse lrcpc" | .page_size = 262144' "$work/quiet.json" >"$work/changed.json"
+run 4 "$tslab" doctor --file "$work/changed.json" && shows '^warning: pages-above-chunks: ' \
+	'^machine aarch64 \(lse lrcpc\), atomics by LSE, pages of 256\.0 KiB'
+ok 'pages that are larger than chunks'
+
 # -- a leak that crosses its threshold -------------------------------------------------------------------
 # From then to the culprit's source line in at most 5 seconds: the figure, and a second for the looking.
 line=$(line_of 'LEAK \*/')

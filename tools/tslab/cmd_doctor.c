@@ -69,10 +69,12 @@ static int examine(const json_t *document)
 	json_t *findings = find_trouble(document, set.threshold_s);
 	int code = json_array_size(findings) ? EXIT_FINDINGS : EXIT_FINE;
 
-	if (set.json)
+	if (set.json) {
 		code = print_json(findings, code);
-	else
+	} else {
+		print_machine(stdout, document);
 		print_trouble(stdout, findings);
+	}
 	json_decref(findings);
 	return code;
 }
@@ -95,7 +97,8 @@ const struct command command_doctor = {
 	.name = "doctor",
 	.summary = "say what is wrong, why, and what to do",
 	.usage = "",
-	.text = "Says what is wrong in a process: finding, evidence, what to do, and how sure that is.\n",
+	.text = "Says on what machine a process runs and what is wrong in it: finding, evidence, what to\n"
+		"do, and how sure that is.\n",
 	.options = options,
 	.source = SOURCE_SNAPSHOT,
 	.notes = "Exit status: 0 nothing found, 2 trouble, 4 findings.",

@@ -545,6 +545,29 @@ bool may_be_trouble(enum ts_field_group group, const struct ts_subject *row)
 	       (epoch->ring_current && epoch->ring_index == row->snapshot->current_epoch + 1);
 }
 
+/* A build that does not fit its machine works, at a price. */
+static void check_machine(struct checkup *c)
+{
+	static const struct kind atomics = {
+		"lse-unused", "warning", "high", "BuildMisfit",
+		"build with -moutline-atomics, which is GCC's default, or with -march=armv8.1-a"
+	};
+	static const struct kind pages = {
+		"pages-above-chunks", "warning", "high", "BuildMisfit",
+		"a kernel with pages of at most 64 KiB, if memory has to go back"
+	};
+	uint64_t page_bytes = get_u64(c->document, "page_size");
+
+	if (strstr(get_text(c->document, "features"), "lse_unused"))
+		add(c, &atomics, "", "The build does not use this CPU's atomic instructions",
+		    "the CPU has LSE, the library was built for LL/SC alone: each atomic operation is a loop, "
+		    "which many cores make slow");
+	if (page_bytes > 65536)
+		add(c, &pages, "", "A page is larger than what an epoch owns",
+		    "pages of %llu bytes, chunks of 65536: a chunk alone cannot be given back",
+		    (unsigned long long)page_bytes);
+}
+
 json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 {
 	struct checkup c = { document, threshold_s, json_array() };
@@ -563,6 +586,7 @@ json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 	check_ring(&c);
 	check_advance(&c);
 	check_segment(&c);
+	check_machine(&c);
 	return c.findings;
 }
 

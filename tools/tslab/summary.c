@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* summary.c: a snapshot for people. */
+#include <string.h>
+
 #include "tool.h"
 
 enum { EPOCHS_SHOWN = 10 };
@@ -19,8 +21,18 @@ static void print_count(FILE *to, const char *label, const json_t *object, const
 		remark);
 }
 
-/* What the figures were made on. */
-static void print_machine(FILE *to, const json_t *d)
+/* How AArch64 does atomic operations, which is its first feature; others have one way. */
+static const char *atomics_of(const json_t *d)
+{
+	const char *features = get_text(d, "features");
+
+	if (strcmp(get_text(d, "arch"), "aarch64") != 0)
+		return "";
+	return strcspn(features, " ") == 3 && !strncmp(features, "lse", 3) ? ", atomics by LSE" :
+									     ", atomics by LL/SC";
+}
+
+void print_machine(FILE *to, const json_t *d)
 {
 	char page[HUMAN_BYTES], features[CLEAN_BYTES];
 	double megahertz = get_number(d, "cycle_counter_hz") / 1e6;
@@ -28,13 +40,13 @@ static void print_machine(FILE *to, const json_t *d)
 	fprintf(to, "machine %s", get_text(d, "arch"));
 	if (*get_text(d, "features"))
 		fprintf(to, " (%s)", clean(get_text(d, "features"), features, sizeof(features)));
-	fprintf(to, ", pages of %s", human_bytes(get_u64(d, "page_size"), page));
+	fprintf(to, "%s, pages of %s", atomics_of(d), human_bytes(get_u64(d, "page_size"), page));
 	if (get_u64(d, "cache_line_size"))
 		fprintf(to, ", cache lines of %llu bytes",
 			(unsigned long long)get_u64(d, "cache_line_size"));
 	if (megahertz > 0)
 		fprintf(to, ", cycle counter at %.6g MHz", megahertz);
-	fputs("\n\n", to);
+	fputc('\n', to);
 }
 
 static void print_process(FILE *to, const json_t *d)
@@ -48,7 +60,7 @@ static void print_process(FILE *to, const json_t *d)
 		get_text(d, "lib_version"), human_seconds(ts_minus(now, started) / 1000000000u, age),
 		json_is_true(json_object_get(d, "consistent")) ? "" : "; figures mix two moments");
 	print_machine(to, d);
-	fputs("memory\n", to);
+	fputs("\nmemory\n", to);
 	print_bytes(to, "live", d, "live_bytes", "in objects of the program");
 	print_bytes(to, "held", d, "committed_bytes", "by epochs, and retained");
 	print_bytes(to, "retained", d, "retained_bytes", "empty, kept by threads for reuse");

@@ -202,6 +202,8 @@ void print_trouble(FILE *to, const json_t *findings);
 void add_diagnostics(json_t *document);
 
 /* -- summary.c -- */
+/* A line: what the figures were made on. */
+void print_machine(FILE *to, const json_t *document);
 void print_summary(FILE *to, const json_t *document, bool all_epochs);
 
 /* -- schema.c -- */

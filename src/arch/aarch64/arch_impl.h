@@ -12,6 +12,7 @@
 
 #include "../atomics_ao.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/auxv.h>
 
@@ -57,16 +58,31 @@ static inline uint64_t ts_arch_cycles_step(void)
 	return 1;
 }
 
-/* Bits of AT_HWCAP and AT_HWCAP2, Linux arch/arm64/include/uapi/asm/hwcap.h. */
+/*
+ * What the outline atomics of libgcc and compiler-rt choose by, where a build has them; they ask the kernel
+ * before main. Without them the compiler's flags have chosen: LL/SC unless -march has LSE.
+ */
+#if defined(__ARM_FEATURE_ATOMICS)
+#define TS_AARCH64_USES_LSE 1
+#else
+extern bool __aarch64_have_lse_atomics __attribute__((weak, visibility("hidden")));
+#define TS_AARCH64_USES_LSE (&__aarch64_have_lse_atomics && __aarch64_have_lse_atomics)
+#endif
+
+/*
+ * Bits of AT_HWCAP and AT_HWCAP2, Linux arch/arm64/include/uapi/asm/hwcap.h. `lse` is what the library uses,
+ * `lse_unused` what it could: with neither its atomic operations are LL/SC loops because the CPU is older.
+ */
 #define ts_arch_features ts_arch_features
 static inline void ts_arch_features(char *buf, size_t bytes)
 {
 	unsigned long caps = getauxval(AT_HWCAP);
 	unsigned long caps2 = getauxval(AT_HWCAP2);
-	char list[32];
+	const char *lse = !(caps & (1ul << 8)) ? "" : TS_AARCH64_USES_LSE ? " lse" : " lse_unused";
+	char list[64];
 
-	snprintf(list, sizeof(list), "%s%s%s", (caps & (1ul << 8)) ? " lse" : "",
-		 (caps & (1ul << 15)) ? " lrcpc" : "", (caps2 & (1ul << 19)) ? " ecv" : "");
+	snprintf(list, sizeof(list), "%s%s%s%s", lse, (caps & (1ul << 15)) ? " lrcpc" : "",
+		 (caps2 & (1ul << 19)) ? " ecv" : "", (caps2 & (1ul << 18)) ? " mte" : "");
 	snprintf(buf, bytes, "%s", list[0] == ' ' ? list + 1 : list);
 }
 
