@@ -24,7 +24,7 @@ static void complain(const char *name, const char *text, const char *wanted)
 	size_t i;
 	int length;
 
-	for (i = 0; text[i] && i < SHOWN_BYTES; i++)
+	for (i = 0; i < SHOWN_BYTES && text[i]; i++)
 		shown[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
 	shown[i] = '\0';
 	length = snprintf(line, sizeof(line), "tslab: %s=%s%s is not %s: ignored\n", name, shown,

@@ -97,10 +97,11 @@ static void *alloc_slot(struct ts_lane *lane, unsigned c, uint32_t *generation)
 {
 	for (;;) {
 		char *p = ts_lane_alloc(lane, c);
-		uint64_t t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
+		uint64_t t;
 
 		if (!p)
 			return NULL;
+		t = (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT;
 		if (t > 0xffffffffu || !prepare_chunk(t)) {
 			ts_lane_free(lane, &lane->bin[c], t);
 			ts_failed(TS_FAILED_EXHAUSTED);

@@ -591,7 +591,7 @@ static bool finish_domains(struct ts_snapshot *s)
 
 		count_enters(s, epoch, &s->domains[i]);
 		s->domains[i].place = find_place(s, s->domains[i].site);
-		if (!epoch->domain_count++)
+		if (epoch && !epoch->domain_count++)
 			epoch->first_domain = i;
 	}
 	return true;
