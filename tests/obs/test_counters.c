@@ -199,6 +199,7 @@ static void close_telemetry(void **state)
 		    after.close_recycled_units - before.close_recycled_units);
 	assert_true(after.close_recycled_units > before.close_recycled_units);
 	assert_true(after.close_ns > before.close_ns);
+	assert_true(after.close_ns - before.close_ns < 60000000000);
 
 	event = &look()->closes[0];
 	assert_true(event->epoch_id == epoch);
@@ -246,12 +247,23 @@ static void returns_of_large_objects(void **state)
 	tslab_heap *heap = new_heap("large", 0, 0);
 	tslab_epoch_t epoch = new_epoch(heap, "large");
 	struct ts_class_counts before = counts_of(TS_CLASS_LARGE), after;
+	struct tslab_process_stats all;
+	void *p;
 
 	(void)state;
 	tslab_free(tslab_alloc(epoch, 1000000));
 	after = counts_of(TS_CLASS_LARGE);
 	assert_int_equal(after.purge_bytes - before.purge_bytes, 16 * 65536);
 	assert_int_equal(after.purge_calls - before.purge_calls, 1);
+	/* These chunks again; and what lives at close is told. */
+	all = counters();
+	assert_non_null(p = tslab_alloc(epoch, 1000000));
+	assert_int_equal(counters().chunks_reused - all.chunks_reused, 16);
+	assert_int_equal(counters().chunks_fresh, all.chunks_fresh);
+	assert_int_equal(tslab_epoch_close(epoch), 0);
+	assert_int_equal(look()->closes[0].live_objects, 1);
+	assert_int_equal(look()->closes[0].live_bytes, tslab_usable_size(p));
+	tslab_free(p);
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 }
 

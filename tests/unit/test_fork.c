@@ -153,6 +153,29 @@ static void grandchild(void *arg)
 	REQUIRE(live_now(in->inside) == COUNT / 2);
 }
 
+/* Whatever its first call is, the child takes over before it does anything. */
+static void free_a_handle(void *arg)
+{
+	struct inherited *in = arg;
+	struct tslab_thread_stats s = { .struct_bytes = sizeof(s) };
+
+	REQUIRE(tslab_handle_free(in->heap, in->handles[0]) == 0);
+	REQUIRE(counters().forks_recovered == 1);
+	REQUIRE(counters().open_scopes == 1);
+	REQUIRE(live_now(in->open) == COUNT / 2 + COUNT);
+	REQUIRE(tslab_stats_thread((int)gettid(), &s) == 0 && s.open_scopes == 1);
+}
+
+static void first_call_of_the_child(void **state)
+{
+	struct inherited in;
+
+	(void)state;
+	make_inheritance(&in);
+	assert_true(exited_well(in_child(free_a_handle, &in)));
+	check_parent(&in);
+}
+
 static void children_of_children(void **state)
 {
 	struct inherited in;
@@ -273,9 +296,8 @@ static void fork_under_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(first_use_in_the_child),
-		cmocka_unit_test(child_uses_everything),
-		cmocka_unit_test(children_of_children),
+		cmocka_unit_test(first_use_in_the_child),  cmocka_unit_test(child_uses_everything),
+		cmocka_unit_test(first_call_of_the_child), cmocka_unit_test(children_of_children),
 		cmocka_unit_test(fork_under_load),
 	};
 
