@@ -44,9 +44,9 @@ for line in sys.stdin:
 class Target:
     """A process that uses the library: `alive` makes it work and says whether it does."""
 
-    def __init__(self, **environment):
+    def __init__(self, *wrapper, **environment):
         self.err = open(os.path.join(work, "stderr"), "w+")
-        self.p = subprocess.Popen([sys.executable, "-c", TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.p = subprocess.Popen([*wrapper, sys.executable, "-c", TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=self.err, text=True, cwd=work, env=dict(os.environ, **environment))
         assert self.p.stdout.readline() == "ready\n", self.said()
 
@@ -248,6 +248,22 @@ print("done")
 """ % library
 
 
+def only_child(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return f.read().split()[0]
+
+
+def another_namespace():
+    target = Target("unshare", "--pid", "--fork", "--kill-child")
+    pid = only_child(target.p.pid)
+    ps = subprocess.run([tslab, "ps"], capture_output=True, text=True).stdout
+    rows = [line.split() for line in ps.split("\n") if line.split()[:1] == [pid]]
+    result(len(rows) == 1 and rows[0][1] == "1", "a process of another PID namespace is listed with both of its ids", ps)
+    seen = stats(pid)
+    result(seen.returncode == 0 and '"secret"' in seen.stdout, "and read from outside", seen.stderr)
+    target.end()
+
+
 def floods():
     labels, errors = 100000, 300000
     began = time.time()
@@ -268,7 +284,8 @@ def main():
             sys.exit("Bail out! %s is not built" % need)
     try:
         for attack in (nothing_in_the_file_system, segment_cannot_be_written, control_page_scribbled,
-                       another_user_gets_nothing, no_addresses, killed_and_gone, directories, floods):
+                       another_user_gets_nothing, another_namespace, no_addresses, killed_and_gone, directories,
+                       floods):
             attack()
     finally:
         shutil.rmtree(work)
