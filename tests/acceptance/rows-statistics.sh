@@ -89,6 +89,13 @@ row_65_close_telemetry_of_a_class() {
 		epoch_close_recycled_slabs epoch_close_total_ns
 }
 
+# How much could be given back is told from what is counted anyway, so it is a lower bound (docs/cli.md): what the
+# row is after is that a pass over a lane gives back all there is, and that reading costs the same at any size.
+row_66_reclaimable_memory() {
+	tap unit/test_bin trim_returns_what_a_walk_finds && tap unit/test_bin statistics_of_many_slabs &&
+		has_all '.epochs[0]' empty_partial_count total_reclaimable_slabs reclaimable_bytes
+}
+
 row_67_recycled_of_scanned_and_slabs_of_a_call() {
 	counters documented_examples
 }

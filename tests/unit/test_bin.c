@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 
+#include "core/thread.h"
+
 /*
  * A slot that was never handed out cannot be freed, neither from a bin that nothing was freed to nor from
  * the reserve behind a stack; by its owner, by another thread, by a batch.
@@ -270,12 +272,93 @@ static void freed_while_it_closes(void **state)
 	assert_int_equal(counters().live_objects, 0);
 }
 
+/* Chunks that hold an object, counted by looking at all objects. */
+static unsigned occupied_chunks(char *const *objects, unsigned count)
+{
+	static bool seen[4096];
+	unsigned chunks = 0;
+
+	memset(seen, 0, sizeof(seen));
+	for (unsigned i = 0; i < count; i++) {
+		size_t chunk = objects[i] ? (size_t)(objects[i] - ts_range.base) / TS_CHUNK_BYTES : 0;
+
+		assert_true(chunk < sizeof(seen));
+		chunks += objects[i] && !seen[chunk];
+		seen[chunk] = true;
+	}
+	return chunks;
+}
+
+/*
+ * What of an epoch could be given back is not counted at each free, but what a pass over its lane gives back is
+ * all that there is: no chunk is left that holds no object.
+ */
+static void trim_returns_what_a_walk_finds(void **state)
+{
+	enum { COUNT = 20000, ROUNDS = 60 };
+	static char *objects[COUNT];
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	tslab_heap *heap = new_heap("walked", 0, 0);
+	tslab_epoch_t epoch = begin(heap, "walked");
+	uint64_t seed = 66;
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		/* Neighbours go, more or fewer of them, and others come. */
+		unsigned first = (unsigned)(rnd(&seed) % COUNT),
+			 span = (unsigned)(rnd(&seed) % COUNT);
+
+		for (unsigned i = 0; i < COUNT; i++) {
+			bool inside = (i + COUNT - first) % COUNT < span;
+
+			if (objects[i] && (inside || rnd(&seed) % 16 == 0)) {
+				assert_true(holds(objects[i], 16, i));
+				tslab_free(objects[i]);
+				objects[i] = NULL;
+			} else if (!objects[i] && !inside) {
+				objects[i] = tslab_malloc(round % 2 ? 256 : 64 + i % 8 * 100);
+				assert_non_null(objects[i]);
+				fill(objects[i], 16, i);
+			}
+		}
+		ts_lane_trim(ts_tls.lane);
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_int_equal(s.committed_bytes,
+				 occupied_chunks(objects, COUNT) * (uint64_t)TS_CHUNK_BYTES);
+	}
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
+/* Whoever reads statistics reads blocks, of which 100 000 slabs have no more than ten. */
+static void statistics_of_many_slabs(void **state)
+{
+	tslab_heap *heap = new_heap("many", 0, 0);
+	tslab_epoch_t epoch = begin(heap, "many");
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	unsigned blocks = 0;
+
+	(void)state;
+	for (unsigned slabs = 1; slabs <= 100000; slabs++) {
+		assert_non_null(tslab_malloc(8192));
+		if (slabs == 10)
+			blocks = ts_block_count();
+	}
+	assert_int_equal(ts_block_count(), blocks);
+	assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+	assert_int_equal(s.slab_units, 100000);
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(never_handed_out),
 		cmocka_unit_test(discard_after_mixed_frees),
 		cmocka_unit_test(trim_with_a_reserve),
+		cmocka_unit_test(trim_returns_what_a_walk_finds),
+		cmocka_unit_test(statistics_of_many_slabs),
 		cmocka_unit_test(child_discards_a_full_slab),
 		cmocka_unit_test(requests_of_one_kind),
 		cmocka_unit_test(freed_where_nobody_is),
