@@ -4,6 +4,8 @@
 set -u
 : "${abs_top_srcdir:?}" "${abs_top_builddir:?}" "${FUZZ_RANDOM:=300}" "${FUZZ_SEED:=$(date +%Y%m%d)}"
 targets='api segment recording'
+# The server is part of builds with libmicrohttpd.
+grep -q '^#define TSLAB_HAVE_MICROHTTPD 1' "$abs_top_builddir/config.h" && targets="$targets http"
 number=0
 failed=0
 log=$(mktemp) || exit 99
