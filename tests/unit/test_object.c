@@ -438,6 +438,25 @@ static void free_keeps_errno(void **state)
 	assert_int_equal(errno, 4711);
 }
 
+/* From any address in it, wherever its slab has it. */
+static void start_of_each_object(void **state)
+{
+	struct tslab_owner_info info = { .struct_bytes = sizeof(info) };
+	tslab_epoch_t epoch = new_epoch(NULL, "starts");
+
+	(void)state;
+	for (unsigned c = 0; c < CLASS_COUNT; c++)
+		for (unsigned i = 0; i < 20; i++) {
+			char *p = tslab_alloc(epoch, class_bytes[c]);
+
+			assert_non_null(p);
+			assert_int_equal(tslab_owner(p + class_bytes[c] - 1, &info), 0);
+			assert_ptr_equal(info.object, p);
+			assert_true(info.live && info.object_bytes == class_bytes[c]);
+		}
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+}
+
 static void owner_of_addresses(void **state)
 {
 	(void)state;
@@ -536,6 +555,7 @@ int main(void)
 		cmocka_unit_test(free_many_counts),
 		cmocka_unit_test(free_many_from_another_thread),
 		cmocka_unit_test(free_keeps_errno),
+		cmocka_unit_test(start_of_each_object),
 		cmocka_unit_test(owner_of_addresses),
 		cmocka_unit_test(random_mix),
 	};
