@@ -110,6 +110,8 @@ struct tslab_process_stats {
 	uint64_t blocks_private;     /* KiB of the figures that other processes cannot see */
 	uint64_t sample_interval;    /* one allocation in so many is timed; 0 = none */
 	uint64_t meta_lock_fast;     /* of lock_fast, the lock of the tables */
+	uint64_t overflows_found;    /* objects written beyond their end; see docs/debugging.md */
+	uint64_t freed_writes_found; /* objects written to after their free */
 };
 
 struct tslab_class_stats {

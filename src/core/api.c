@@ -15,6 +15,7 @@
 #include "heap.h"
 #include "large.h"
 #include "process.h"
+#include "redzone.h"
 #include "report.h"
 #include "sample.h"
 #include "slab.h"
@@ -45,6 +46,7 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 		errno = ENOMEM;
 		return NULL;
 	}
+	bytes += TS_REDZONE_BYTES;
 	if (align <= TS_GRANULE_BYTES && bytes <= TS_SMALL_MAX_BYTES)
 		c = ts_sizeclass_find(bytes);
 	else if (align <= TS_UNIT_BYTES && bytes <= TS_SMALL_MAX_BYTES)
@@ -115,7 +117,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 	ts_sample_begin(&sample, ts_tls.lane);
 	p = alloc_somewhere(bytes, align);
 	ts_sample_end(&sample);
-	return p ? p :
+	return p ? ts_redzone_arm(p, bytes, __builtin_return_address(0)) :
 		   ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
 				     __builtin_return_address(0));
 }
@@ -157,7 +159,7 @@ static void *zeroed(void *p, size_t bytes)
 
 	if (!p)
 		return NULL;
-	if (bytes > TS_SMALL_MAX_BYTES &&
+	if (bytes > TS_SMALL_MAX_BYTES && TSLAB_REDZONE != TS_REDZONE_VALGRIND &&
 	    ts_a32_load_rlx(&ts_range.chunks[chunk].state) == TS_CHUNK_LARGE &&
 	    ts_chunk_zeroed((uint32_t)chunk, ts_range.chunks[chunk].run_chunks))
 		return p;
@@ -200,17 +202,16 @@ void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 	ts_sample_begin(&sample, NULL);
 	p = alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
 	ts_sample_end(&sample);
-	return p ? p : ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
+	return p ? ts_redzone_arm(p, bytes, __builtin_return_address(0)) :
+		   ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
 }
 
 /* -- whose address ----------------------------------------------------------------------------- */
 
-static size_t slot_bytes(struct ts_bin *bin, uint64_t t)
+/* What the program may use of it. */
+static size_t object_bytes(const struct ts_bin *bin, uint64_t t)
 {
-	struct ts_lane *lane = ts_lane_of_bin(bin);
-
-	return bin == &lane->large ? ts_large_usable(t) :
-				     ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
+	return ts_redzone_usable(t, ts_slot_bytes(bin, t));
 }
 
 static uint64_t slot_start(struct ts_bin *bin, uint64_t t)
@@ -221,7 +222,7 @@ static uint64_t slot_start(struct ts_bin *bin, uint64_t t)
 	if (bin == &lane->large)
 		return t;
 	first = (uint64_t)ts_slab_first_unit((uint32_t)(t >> 9)) * TS_UNIT_GRANULES;
-	granules = slot_bytes(bin, t) >> TS_GRANULE_SHIFT;
+	granules = ts_slot_bytes(bin, t) >> TS_GRANULE_SHIFT;
 	return first + (t - first) / granules * granules;
 }
 
@@ -400,6 +401,7 @@ static cold void free_rare(void *ptr)
 
 hot void tslab_free(void *ptr)
 {
+	ts_redzone_free(ptr);
 	if (__builtin_expect(free_fast(ptr), 1))
 		return;
 	free_rare(ptr);
@@ -428,6 +430,7 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 		if (next >> 6 != t >> 6 || (mask & bit) || !looks_live(bin, next))
 			break;
 		mask |= bit;
+		ts_redzone_free(ptrs[n]);
 	}
 	if (n < 2)
 		return 0;
@@ -446,6 +449,7 @@ size_t tslab_free_many(void *const *ptrs, size_t count)
 	for (size_t i = 0; i < count;) {
 		size_t group = 0;
 
+		ts_redzone_free(ptrs[i]);
 		if (free_fast(ptrs[i])) {
 			accepted++;
 			i++;
@@ -481,7 +485,17 @@ size_t tslab_usable_size(const void *ptr)
 	uint64_t t;
 	struct ts_bin *bin = ptr ? live_bin(ptr, &t) : NULL;
 
-	return bin ? slot_bytes(bin, t) : 0;
+	return bin ? object_bytes(bin, t) : 0;
+}
+
+static bool grow_held(struct ts_lane *lane, uint64_t t, size_t bytes)
+{
+	size_t had = ts_large_usable(t);
+
+	if (!ts_large_grow(lane, t, bytes + TS_REDZONE_BYTES))
+		return false;
+	ts_redzone_resize(ts_range_address(t), bytes, had);
+	return true;
 }
 
 /* In place, if the lane is ours to touch. */
@@ -491,10 +505,10 @@ static bool grow_large(struct ts_lane *lane, uint64_t t, size_t bytes)
 	bool grown;
 
 	if (held_by_self(lane))
-		return !gated(lane) && ts_large_grow(lane, t, bytes);
+		return !gated(lane) && grow_held(lane, t, bytes);
 	if (ts_lw_take(&lane->w, tag, TS_LW_TRANSIENT) != TS_LW_TAKEN)
 		return false;
-	grown = !(ts_a64_load_rlx(&lane->w) & TS_LW_CLOSING) && ts_large_grow(lane, t, bytes);
+	grown = !(ts_a64_load_rlx(&lane->w) & TS_LW_CLOSING) && grow_held(lane, t, bytes);
 	ts_lane_release(lane);
 	return grown;
 }
@@ -517,7 +531,7 @@ static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t
 {
 	struct ts_lane *lane = ts_lane_of_bin(bin);
 	uint64_t id = ts_a64_load_rlx(&lane->epoch_id);
-	size_t old_bytes = slot_bytes(bin, t);
+	size_t old_bytes = object_bytes(bin, t);
 	size_t room;
 	void *p;
 
@@ -530,6 +544,7 @@ static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t
 		p = alloc_in_epoch(id, bytes, TS_GRANULE_BYTES);
 	if (!p)
 		return ts_failure_record(id, bytes, errno, __builtin_return_address(0));
+	ts_redzone_arm(p, bytes, __builtin_return_address(0));
 	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);
 	tslab_free(ptr);
 	return p;
@@ -553,10 +568,10 @@ void *tslab_realloc(void *ptr, size_t bytes)
 		errno = EINVAL;
 		return NULL;
 	}
-	have = slot_bytes(bin, t);
+	have = ts_slot_bytes(bin, t) - TS_REDZONE_BYTES;
 	/* Stay unless it does not fit, or more than half would be unused. */
 	if (bytes <= have && (bytes >= have / 2 || have <= 64))
-		return ptr;
+		return ts_redzone_resize(ptr, bytes, have + TS_REDZONE_BYTES);
 	return realloc_move(ptr, bin, t, bytes);
 }
 
@@ -579,7 +594,7 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 	info->epoch_age_ns = ts_epoch_age_ns(epoch);
 	info->heap = ts_lane_heap(lane);
 	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);
-	info->object_bytes = slot_bytes(bin, t);
+	info->object_bytes = object_bytes(bin, t);
 	info->object = ts_range_address(t);
 	info->live = live_bin(info->object, &start) != NULL;
 	ts_epoch_label(epoch, info->label);

@@ -10,6 +10,7 @@
 #include "lock.h"
 #include "os.h"
 #include "process.h"
+#include "redzone.h"
 #include "thread.h"
 
 /* All under ts_lock_pool. */
@@ -83,6 +84,7 @@ static void remove_free(uint64_t start, uint64_t chunks)
 {
 	uint64_t dirty = dirty_count ? map_set(dirty_map, start, chunks, false) : 0;
 
+	ts_redzone_take((uint32_t)start, (uint32_t)chunks);
 	map_set(free_map, start, chunks, false);
 	free_count -= chunks;
 	if (start == first_free)
@@ -198,6 +200,7 @@ static uint32_t take_cached(struct ts_thread *thread, uint32_t chunks)
 		}
 		ts_thread_retain(thread, -(int64_t)chunks * TS_CHUNK_BYTES);
 		ts_count(chunks_cached, chunks);
+		ts_redzone_take(start, chunks);
 		return start;
 	}
 	return 0;
@@ -350,6 +353,7 @@ static bool keep(const struct ts_chunk_batch *batch)
 	kept = batch->chunks <= room();
 	if (kept) {
 		mark_free(batch, true);
+		ts_redzone_put(batch->start, batch->chunks);
 		add_free(batch->start, batch->chunks, true);
 	}
 	ts_unlock(&ts_lock_pool);
@@ -415,6 +419,7 @@ static bool put_cached(struct ts_thread *thread, uint64_t retain_bytes, uint32_t
 		ts_a32_store_rlx(&ts_range.chunks[i].state, TS_CHUNK_CACHED);
 		ts_range.chunks[i].dirty = 1;
 	}
+	ts_redzone_put(start, chunks);
 	cache->start[cache->count] = start;
 	cache->chunks[cache->count++] = chunks;
 	ts_thread_retain(thread, (int64_t)bytes);

@@ -16,6 +16,7 @@
 #include "fork.h"
 #include "heap.h"
 #include "process.h"
+#include "redzone.h"
 #include "report.h"
 #include "slab.h"
 #include "thread.h"
@@ -117,7 +118,15 @@ static void *alloc_slot(struct ts_lane *lane, unsigned c, uint32_t *generation)
 	}
 }
 
-static int alloc_handle(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
+/* A red zone only where a class has room for it: handles know no large objects. */
+static unsigned handle_class(size_t bytes)
+{
+	bool room = bytes <= TS_SMALL_MAX_BYTES - TS_REDZONE_BYTES;
+
+	return ts_sizeclass_find(room ? bytes + TS_REDZONE_BYTES : bytes);
+}
+
+static int alloc_handle(tslab_epoch_t id, size_t bytes, const void *pc, tslab_handle_t *handle)
 {
 	struct ts_epoch *epoch;
 	struct ts_lane *lane;
@@ -139,18 +148,19 @@ static int alloc_handle(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 		ts_failed(TS_FAILED_CLOSING);
 		return -ESTALE;
 	}
-	p = alloc_slot(lane, ts_sizeclass_find(bytes), &generation);
+	p = alloc_slot(lane, handle_class(bytes), &generation);
 	heap_id = ts_lane_heap(lane)->id;
 	ts_lane_release(lane);
 	if (!p)
 		return -ENOMEM;
+	ts_redzone_arm(p, bytes, pc);
 	*handle = make_handle(generation, (uint64_t)(p - ts_range.base) >> TS_GRANULE_SHIFT, heap_id);
 	return 0;
 }
 
 int tslab_handle_alloc(tslab_epoch_t id, size_t bytes, tslab_handle_t *handle)
 {
-	int error = alloc_handle(id, bytes, handle);
+	int error = alloc_handle(id, bytes, __builtin_return_address(0), handle);
 
 	if (error)
 		ts_failure_record(id, bytes, -error, __builtin_return_address(0));
@@ -254,6 +264,7 @@ int tslab_handle_free(tslab_heap *heap, tslab_handle_t handle)
 				ts_lane_release(lane);
 			return refuse_stale(heap, t);
 		}
+		ts_redzone_disarm(t);
 		if (got == TS_LW_PINNED) {
 			ts_lane_free_remote(lane, t, bit, TS_LW_PIN);
 			return 0;

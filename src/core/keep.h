@@ -15,6 +15,7 @@
 #include "check.h"
 #include "heap.h"
 #include "os.h"
+#include "redzone.h"
 #include "slab.h"
 #include "thread.h"
 
@@ -117,6 +118,7 @@ static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *
 	    (if_empty && !ts_lane_all_freed(lane)) || !ts_ew_end_alone(&epoch->e, epoch->era))
 		return false;
 	TS_WALK(ts_check_lane(lane, &why), "a lane that is kept is inconsistent");
+	ts_redzone_discard(lane);
 	ts_a64_store_rlx(&epoch->stat->id, 0);
 	ts_a64_store_rlx(&epoch->id, 0);
 	ts_a64_store_rlx(&lane->stat->w.epoch_id, 0);

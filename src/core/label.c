@@ -106,3 +106,9 @@ uint32_t ts_label_id(const char clean[32])
 	ts_unlock(&ts_lock_meta);
 	return id;
 }
+
+const char *ts_label_text(uint32_t id)
+{
+	/* ORD-20 acquire: pairs with ts_label_id(). */
+	return id && registry && id < ts_a64_load_acq(&registry->count) ? registry->text[id] : "";
+}

@@ -13,5 +13,7 @@
 void ts_label_clean(const char *given, char clean[32]);
 /* Id of a clean label, registering it if there is room. */
 uint32_t ts_label_id(const char clean[32]);
+/* The text of an id that was registered, else "". */
+const char *ts_label_text(uint32_t id);
 
 #endif

@@ -11,6 +11,7 @@
 #include "large.h"
 #include "lock.h"
 #include "process.h"
+#include "redzone.h"
 #include "report.h"
 #include "sample.h"
 #include "slab.h"
@@ -407,6 +408,7 @@ static void return_empty_chunks(struct ts_lane *lane)
 
 	ts_lane_drain(lane);
 	TS_WALK(ts_check_lane(lane, &why), "a lane that closes is inconsistent");
+	ts_redzone_check(lane);
 	if (ts_lane_all_freed(lane)) {
 		lane->settled = TS_SETTLED_EMPTY;
 		return;
@@ -483,6 +485,7 @@ void ts_lane_discard(struct ts_lane *lane)
 
 	ts_lane_drain(lane);
 	TS_WALK(ts_check_lane(lane, &why), "a lane that is discarded is inconsistent");
+	ts_redzone_discard(lane);
 	while (lane->larges) {
 		uint64_t t = (uint64_t)lane->larges * TS_CHUNK_GRANULES;
 

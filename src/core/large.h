@@ -18,4 +18,13 @@ bool ts_large_grow(struct ts_lane *lane, uint64_t t, size_t bytes);
 /* Bytes that the object at t may use. */
 size_t ts_large_usable(uint64_t t);
 
+/* Length of the slot at t, whatever it is. */
+static inline size_t ts_slot_bytes(const struct ts_bin *bin, uint64_t t)
+{
+	const struct ts_lane *lane = ts_lane_of_bin(bin);
+
+	return bin == &lane->large ? ts_large_usable(t) :
+				     ts_sizeclasses[ts_lane_class(lane, bin)].bytes;
+}
+
 #endif

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "config.h" /* TSLAB_REDZONE */
+
 #include "environment.h"
 #include "os.h"
 #include "process.h"
@@ -20,22 +22,23 @@
 struct ts_range ts_range;
 
 /* The flat arrays in pairs: bytes for each segment, and where in a page both begin. */
-enum { NODES_CHAIN, HEADERS_FREE, CHUNKS_LINKS, PAIRS };
+enum { NODES_CHAIN, HEADERS_FREE, CHUNKS_LINKS, REDZONES, PAIRS = REDZONES + (TSLAB_REDZONE != 0) };
 
 static const struct {
 	uint32_t up_bytes;
 	uint32_t down_bytes;
 	uint32_t begin_bytes;
-} pairs[PAIRS] = {
+} pairs[REDZONES + 1] = {
 	[NODES_CHAIN] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node),
 			  TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 43 * 64 },
 	[HEADERS_FREE] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64),
 			   sizeof(struct ts_free_words), 3 * 4096 + 5 * 64 },
 	[CHUNKS_LINKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk),
 			   TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 10 * 4096 + 37 * 64 },
+	[REDZONES] = { TS_SEGMENT_BYTES / TS_GRANULE_BYTES * sizeof(ts_a64), 0, 0 },
 };
 
-static char *pair_begin[PAIRS];
+static char *pair_begin[REDZONES + 1];
 static uint64_t described_segments; /* their metadata is committed */
 static uint64_t committed_segments;
 
@@ -112,6 +115,7 @@ int ts_range_start(void)
 	ts_range.free = (struct ts_free_words *)pair_begin[HEADERS_FREE];
 	ts_range.chunks = (struct ts_chunk *)pair_begin[CHUNKS_LINKS];
 	ts_range.links = (ts_a32 *)pair_begin[CHUNKS_LINKS];
+	ts_range.redzones = (ts_a64 *)pair_begin[REDZONES];
 	ts_range.nodes_from_zero =
 		(uintptr_t)ts_range.nodes -
 		((uintptr_t)ts_range.base >> TS_NODE_SHIFT) * sizeof(struct ts_node);

@@ -54,7 +54,7 @@ struct ts_chunk {
 	uint8_t units_used;
 	uint8_t handles_issued; /* since gen_base rose last */
 	uint8_t empty;          /* trim's mark */
-	uint8_t dirty;          /* may hold old bytes; 0 = reads as zeroes */
+	uint8_t dirty;          /* may hold old bytes; 0 = reads as zeroes; see also redzone.h */
 	/* Class of each unit's slab, now or last, or TS_CLASS_LARGE: whom a return is charged to. */
 	uint8_t unit_class[TS_CHUNK_UNITS];
 } __attribute__((aligned(64)));
@@ -80,6 +80,7 @@ struct ts_range {
 	uint64_t chunk_count;
 	/* nodes less what `base` adds to their index: found from an address without `base` */
 	uintptr_t nodes_from_zero;
+	ts_a64 *redzones; /* grows up, one for each granule, see redzone.h; of no use in builds without */
 };
 
 extern TS_HIDDEN struct ts_range ts_range;

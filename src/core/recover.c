@@ -6,6 +6,7 @@
 #include "histogram.h"
 #include "os.h"
 #include "process.h"
+#include "redzone.h"
 #include "slab.h"
 #include "stack.h"
 
@@ -278,6 +279,7 @@ void ts_recover(struct ts_thread *survivor)
 	for (uint32_t i = 0; i < lanes; i++)
 		if (ts_lane_at(i)->fate != FATE_WARM)
 			empty_lane(ts_lane_at(i));
+	ts_redzone_recover();
 	for (uint32_t chunk = 1; chunk < ts_chunk_end();)
 		chunk += place_chunk(survivor, chunk, &batch);
 	ts_chunk_flush(&batch);

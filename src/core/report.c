@@ -70,6 +70,9 @@ static int where(const struct ts_refusal *refusal, char *buf, size_t bytes)
 		heap = ts_heap_by_id((uint32_t)ts_a64_load_rlx(&epoch->stat->heap_id));
 		ts_epoch_label(epoch, label);
 	}
+	if (!id && refusal->label)
+		return snprintf(buf, bytes, "heap=%s epoch=- label=\"%s\"", heap ? heap->name : "-",
+				refusal->label);
 	if (!id)
 		return snprintf(buf, bytes, "heap=%s epoch=- label=-", heap ? heap->name : "-");
 	return snprintf(buf, bytes, "heap=%s epoch=%u era=%llu label=%s%s%s", heap ? heap->name : "-",
@@ -96,7 +99,7 @@ static void write_line(struct pace *pace, char *line, int length, int bytes)
 static void print(const struct ts_refusal *refusal)
 {
 	char place[128];
-	char line[320];
+	char line[480];
 	int length;
 
 	where(refusal, place, sizeof(place));
@@ -104,6 +107,9 @@ static void print(const struct ts_refusal *refusal)
 	if (refusal->address && length < (int)sizeof(line))
 		length += snprintf(line + length, sizeof(line) - (size_t)length, " address=0x%llx",
 				   (unsigned long long)refusal->address);
+	if (refusal->detail && length < (int)sizeof(line))
+		length += snprintf(line + length, sizeof(line) - (size_t)length, " %s",
+				   refusal->detail);
 	write_line(&refusals, line, length, sizeof(line));
 }
 

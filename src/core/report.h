@@ -15,6 +15,8 @@ struct ts_refusal {
 	const struct ts_epoch *epoch;  /* NULL: over, or unknown */
 	uint64_t epoch_id;             /* of an epoch that is over */
 	uint64_t address;
+	const char *label;  /* where known without an epoch */
+	const char *detail; /* more words for the end of the line */
 };
 
 /* Reads the environment's wish, once. */

@@ -64,7 +64,7 @@ void ts_sample_begin_on(struct ts_sample *sample, struct ts_lane *lane, uint64_t
 	if (lane && lane != &ts_lane_none && interval)
 		change_table(lane, ts_sizeclass_of, ts_sizeclass_sampled);
 	else if (lane)
-		change_table(lane, ts_sizeclass_sampled, ts_sizeclass_of);
+		change_table(lane, ts_sizeclass_sampled, (const uint16_t *)ts_sample_table());
 	if (thread) {
 		thread->sample_interval = interval;
 		thread->to_sample = interval ? thread->to_sample : 0;

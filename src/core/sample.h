@@ -13,6 +13,7 @@
 #ifndef TS_CORE_SAMPLE_H
 #define TS_CORE_SAMPLE_H
 
+#include "config.h" /* TSLAB_REDZONE */
 #include "control.h"
 #include "lane.h"
 #include "thread.h"
@@ -26,8 +27,8 @@ struct ts_sample {
 /* The size table of a lane that takes allocations. */
 static inline uintptr_t ts_sample_table(void)
 {
-	return ts_control_sample_interval() ? (uintptr_t)ts_sizeclass_sampled :
-					      (uintptr_t)ts_sizeclass_of;
+	return TSLAB_REDZONE || ts_control_sample_interval() ? (uintptr_t)ts_sizeclass_sampled :
+							       (uintptr_t)ts_sizeclass_of;
 }
 
 /* Around the allocation, on every slow path. */

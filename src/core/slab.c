@@ -8,6 +8,7 @@
 #include "failure.h"
 #include "heap.h"
 #include "process.h"
+#include "redzone.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -113,6 +114,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 	}
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		ts_node_open(&nodes[n], UINT64_MAX);
+	ts_redzone_open(first, units);
 }
 
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
@@ -488,6 +490,7 @@ bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch 
 {
 	uint32_t first = chunk * TS_CHUNK_UNITS;
 
+	ts_redzone_check_chunk(chunk);
 	for (uint32_t u = first; u < first + ts_range.chunks[chunk].units_used; u++) {
 		struct ts_bin *bin = unit_bin(u);
 

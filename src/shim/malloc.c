@@ -19,6 +19,7 @@
 
 #include "core/large.h"
 #include "core/os.h"
+#include "core/redzone.h"
 #include "core/thread.h"
 #include "obs/format.h"
 #include "obs/segment.h"
@@ -140,7 +141,8 @@ EXPORT size_t malloc_usable_size(void *ptr)
 		bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	if (!bin)
 		return 0;
-	return bin == &ts_lane_of_bin(bin)->large ? ts_large_usable(t) : bin->bytes;
+	return ts_redzone_usable(t, bin == &ts_lane_of_bin(bin)->large ? ts_large_usable(t) :
+									 bin->bytes);
 }
 
 EXPORT struct mallinfo2 mallinfo2(void)
