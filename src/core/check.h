@@ -5,6 +5,7 @@
  *   TS_ASSERT  --enable-debug=1 and up: O(1), own cache line
  *   TS_CHECK   2 and up: O(1), may touch other lines
  *   TS_WALK    3: O(n)
+ * At level 4 objects have red zones as well (redzone.h).
  * Level 0 is the release. A disabled assertion still compiles its expression. Programmer errors at the
  * API are refused at every level and are no business of these.
  */
