@@ -112,6 +112,8 @@ struct tslab_process_stats {
 	uint64_t meta_lock_fast;     /* of lock_fast, the lock of the tables */
 	uint64_t overflows_found;    /* objects written beyond their end; see docs/debugging.md */
 	uint64_t freed_writes_found; /* objects written to after their free */
+	uint64_t guarded_objects;    /* placed between guard pages, TSLAB_GUARD */
+	uint64_t guards_missed;      /* ... but for want of a guard slot */
 };
 
 struct tslab_class_stats {

@@ -368,6 +368,34 @@ struct tslab_owner_info {
  */
 TSLAB_API int tslab_owner(const void *ptr, struct tslab_owner_info *info);
 
+/* What became of an object between guard pages. */
+enum { TSLAB_GUARD_LIVE = 1, TSLAB_GUARD_FREED = 2, TSLAB_GUARD_ENDED = 3 };
+
+struct tslab_guard_info {
+	size_t struct_bytes; /* set by the caller: sizeof(struct tslab_guard_info) */
+	const void *object;  /* the object that the access was meant for, or the last one there */
+	size_t object_bytes; /* asked for */
+	ptrdiff_t offset;    /* of the address in it; object_bytes or more: an overflow */
+	tslab_epoch_t epoch;
+	uint32_t state; /* TSLAB_GUARD_LIVE; FREED: by a free; ENDED: with its epoch */
+	char label[TSLAB_LABEL_MAX + 1];
+	char entered_at[64];   /* "module+0x1234" of its scope's enter; "" if there was none */
+	char allocated_at[64]; /* of the call that allocated it */
+	char freed_at[64];     /* of the free */
+};
+
+/**
+ * tslab_guard_describe - what an address that trapped was
+ * @address: of a SIGSEGV (si_addr), or any other
+ * @info:    struct_bytes set by the caller; the rest is filled in
+ *
+ * With TSLAB_GUARD=N in the environment, or "tslab set PID guard-rate=N", one allocation in about N lies between
+ * pages that trap, and traps itself once it is freed or its epoch is over. The library handles no signal: a
+ * program's own handler may ask here. Async-signal-safe; takes no lock.
+ * Return: 0; -ENOENT (no guard page, or none that was used); -EINVAL (@info).
+ */
+TSLAB_API int tslab_guard_describe(const void *address, struct tslab_guard_info *info);
+
 /* -------------------------------------------------------------------------------------- handles -- */
 
 /**

@@ -12,6 +12,7 @@
 #include "epoch.h"
 #include "failure.h"
 #include "fork.h"
+#include "guard.h"
 #include "heap.h"
 #include "large.h"
 #include "process.h"
@@ -117,9 +118,11 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 	ts_sample_begin(&sample, ts_tls.lane);
 	p = alloc_somewhere(bytes, align);
 	ts_sample_end(&sample);
-	return p ? ts_redzone_arm(p, bytes, __builtin_return_address(0)) :
-		   ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
-				     __builtin_return_address(0));
+	if (!p)
+		return ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
+					 __builtin_return_address(0));
+	ts_redzone_arm(p, bytes, __builtin_return_address(0));
+	return ts_guard_place(p, bytes, align, __builtin_return_address(0));
 }
 
 /*
@@ -202,8 +205,10 @@ void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 	ts_sample_begin(&sample, NULL);
 	p = alloc_in_epoch(epoch, bytes, TS_GRANULE_BYTES);
 	ts_sample_end(&sample);
-	return p ? ts_redzone_arm(p, bytes, __builtin_return_address(0)) :
-		   ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
+	if (!p)
+		return ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
+	ts_redzone_arm(p, bytes, __builtin_return_address(0));
+	return ts_guard_place(p, bytes, TS_GRANULE_BYTES, __builtin_return_address(0));
 }
 
 /* -- whose address ----------------------------------------------------------------------------- */
@@ -346,6 +351,12 @@ static bool free_slow(void *ptr)
 	if (!ptr)
 		return true;
 	ts_fork_check();
+	if (__builtin_expect(ts_range_granule(ptr) >= ts_a64_load_rlx(&ts_range.granules), 0) &&
+	    ts_guard_owns(ptr)) {
+		ptr = ts_guard_free(ptr, __builtin_return_address(0));
+		if (!ptr)
+			return false;
+	}
 	bin = checked_bin(ptr, &t);
 	if (!bin)
 		return false;
@@ -484,8 +495,12 @@ size_t tslab_usable_size(const void *ptr)
 {
 	uint64_t t;
 	struct ts_bin *bin = ptr ? live_bin(ptr, &t) : NULL;
+	const void *object;
+	size_t bytes;
 
-	return bin ? object_bytes(bin, t) : 0;
+	if (bin)
+		return object_bytes(bin, t);
+	return ts_guard_owns(ptr) && ts_guard_twin(ptr, &bytes, &object) && object == ptr ? bytes : 0;
 }
 
 static bool grow_held(struct ts_lane *lane, uint64_t t, size_t bytes)
@@ -550,6 +565,30 @@ static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t
 	return p;
 }
 
+/* Always to another place: an object that grows is looked at anew. */
+static cold void *realloc_guarded(void *ptr, size_t bytes)
+{
+	size_t old_bytes;
+	const void *object;
+	void *twin = ts_guard_twin(ptr, &old_bytes, &object);
+	uint64_t t = ts_range_granule(twin);
+	struct ts_lane *lane;
+	void *p;
+
+	if (!twin || object != ptr) {
+		ts_guard_free(ptr, __builtin_return_address(0)); /* refused */
+		errno = EINVAL;
+		return NULL;
+	}
+	lane = ts_lane_of_bin((struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]));
+	p = tslab_alloc(ts_a64_load_rlx(&lane->epoch_id), bytes);
+	if (!p)
+		return NULL;
+	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);
+	tslab_free(ptr);
+	return p;
+}
+
 void *tslab_realloc(void *ptr, size_t bytes)
 {
 	struct ts_bin *bin;
@@ -559,6 +598,8 @@ void *tslab_realloc(void *ptr, size_t bytes)
 	if (!ptr)
 		return tslab_malloc(bytes);
 	ts_fork_check();
+	if (ts_guard_owns(ptr))
+		return realloc_guarded(ptr, bytes);
 	bin = checked_bin(ptr, &t);
 	if (bin && !live_bin(ptr, &t)) {
 		ts_lane_refuse(ts_lane_of_bin(bin), t);
@@ -581,9 +622,13 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 	struct ts_lane *lane;
 	struct ts_epoch *epoch;
 	uint64_t t, start;
+	const void *guarded = NULL;
+	size_t bytes = 0;
 
 	if (!info || info->struct_bytes != sizeof(*info))
 		return -EINVAL;
+	if (ts_guard_owns(ptr))
+		ptr = ts_guard_twin(ptr, &bytes, &guarded);
 	bin = owner_bin(ptr, &t);
 	lane = bin ? ts_lane_of_bin(bin) : NULL;
 	info->epoch = lane ? ts_a64_load_rlx(&lane->epoch_id) : TSLAB_EPOCH_NONE;
@@ -594,9 +639,9 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 	info->epoch_age_ns = ts_epoch_age_ns(epoch);
 	info->heap = ts_lane_heap(lane);
 	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);
-	info->object_bytes = object_bytes(bin, t);
-	info->object = ts_range_address(t);
-	info->live = live_bin(info->object, &start) != NULL;
+	info->live = live_bin(ts_range_address(t), &start) != NULL;
+	info->object_bytes = guarded ? bytes : object_bytes(bin, t);
+	info->object = guarded ? guarded : ts_range_address(t);
 	ts_epoch_label(epoch, info->label);
 	memcpy(info->heap_name, ts_lane_heap(lane)->name, sizeof(info->heap_name));
 	return 0;

@@ -23,4 +23,6 @@ void ts_control_start(void)
 			 ts_environment_word("TSLAB_RSS_PROBE", probes, TS_RSS_PROBE_LARGE));
 	ts_a64_store_rlx(&control->trace_failures,
 			 ts_environment_number("TSLAB_TRACE_FAILURES", 1, 0));
+	ts_a64_store_rlx(&control->guard_interval,
+			 ts_environment_number("TSLAB_GUARD", TS_SAMPLE_INTERVAL_MAX, 0));
 }

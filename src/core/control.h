@@ -8,6 +8,7 @@
 #define TS_CORE_CONTROL_H
 
 #include "arch.h"
+#include "config.h" /* TSLAB_REDZONE */
 
 #define TS_CONTROL_MAGIC "TSLABCTL"
 #define TS_CONTROL_VERSION 1u
@@ -27,6 +28,7 @@ struct ts_control {
 	ts_a64 sample_interval; /* one allocation in so many is timed; 0 = none */
 	ts_a64 rss_probe;       /* enum ts_rss_probe */
 	ts_a64 trace_failures;  /* 1 = a line on stderr for each failed allocation, at a pace */
+	ts_a64 guard_interval;  /* one allocation in about so many goes between guard pages; 0 = none */
 };
 
 /* Never NULL. Replaced before the first heap call of the process, and in the child of fork. */
@@ -44,6 +46,14 @@ void ts_control_start(void);
 static inline uint64_t ts_control_sample_interval(void)
 {
 	uint64_t interval = ts_a64_load_rlx(&ts_control()->sample_interval);
+
+	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
+}
+
+/* Builds with red zones see everything anyway. */
+static inline uint64_t ts_control_guard_interval(void)
+{
+	uint64_t interval = TSLAB_REDZONE ? 0 : ts_a64_load_rlx(&ts_control()->guard_interval);
 
 	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
 }

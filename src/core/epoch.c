@@ -8,6 +8,7 @@
 #include "closing.h"
 #include "failure.h"
 #include "fork.h"
+#include "guard.h"
 #include "heap.h"
 #include "label.h"
 #include "lock.h"
@@ -604,6 +605,7 @@ int ts_epoch_close(struct ts_epoch *epoch, uint64_t id)
 
 void ts_epoch_dissolve(struct ts_epoch *epoch, struct ts_lane *lane, struct ts_thread *thread)
 {
+	ts_guard_end_epoch(epoch->era << 16 | epoch->slot);
 	ts_lw_die(&lane->w);
 	ts_a64_store_rlx(&lane->stat->w.held, 0);
 	ts_a64_store_rlx(&lane->holder, 0);

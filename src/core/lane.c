@@ -7,6 +7,7 @@
 #include "closing.h"
 #include "contention.h"
 #include "epoch.h"
+#include "guard.h"
 #include "heap.h"
 #include "large.h"
 #include "lock.h"
@@ -486,6 +487,7 @@ void ts_lane_discard(struct ts_lane *lane)
 	ts_lane_drain(lane);
 	TS_WALK(ts_check_lane(lane, &why), "a lane that is discarded is inconsistent");
 	ts_redzone_discard(lane);
+	ts_guard_end_epoch(ts_a64_load_rlx(&lane->epoch_id));
 	while (lane->larges) {
 		uint64_t t = (uint64_t)lane->larges * TS_CHUNK_GRANULES;
 

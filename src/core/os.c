@@ -89,6 +89,22 @@ size_t ts_os_purge(void *addr, size_t bytes)
 	return end - start;
 }
 
+bool ts_os_trap(void *addr, size_t bytes)
+{
+	if (!ts_sys_trap(addr, bytes))
+		return true;
+	ts_count(commit_failures, 1);
+	return false;
+}
+
+bool ts_os_untrap(void *addr, size_t bytes)
+{
+	if (!ts_sys_untrap(addr, bytes))
+		return true;
+	ts_count(commit_failures, 1);
+	return false;
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;

@@ -8,6 +8,7 @@
 #ifndef TS_CORE_OS_H
 #define TS_CORE_OS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ int ts_os_commit(void *addr, size_t bytes);
 
 /* Give back the whole pages inside the range. Returns the bytes given back; 0 if the OS refused. */
 size_t ts_os_purge(void *addr, size_t bytes);
+
+/* Whole committed pages that trap, or that serve again and read as anything. False = the OS refused. */
+bool ts_os_trap(void *addr, size_t bytes);
+bool ts_os_untrap(void *addr, size_t bytes);
 
 /* CLOCK_MONOTONIC_COARSE plus the boot offset: nanoseconds since boot, 1-4 ms steps, no system call. */
 uint64_t ts_os_coarse_ns(void);

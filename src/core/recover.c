@@ -2,6 +2,7 @@
 #include "recover.h"
 
 #include "epoch.h"
+#include "guard.h"
 #include "heap.h"
 #include "histogram.h"
 #include "os.h"
@@ -287,5 +288,6 @@ void ts_recover(struct ts_thread *survivor)
 	ts_epoch_forget_slots();
 	for (uint32_t slot = slots; slot-- > TS_EPOCH_SLOTS_RESERVED;)
 		rebuild_epoch(ts_table_at(&ts_epochs, slot), survivor);
+	ts_guard_recover();
 	ts_count(forks_recovered, 1);
 }

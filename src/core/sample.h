@@ -27,8 +27,9 @@ struct ts_sample {
 /* The size table of a lane that takes allocations. */
 static inline uintptr_t ts_sample_table(void)
 {
-	return TSLAB_REDZONE || ts_control_sample_interval() ? (uintptr_t)ts_sizeclass_sampled :
-							       (uintptr_t)ts_sizeclass_of;
+	return TSLAB_REDZONE || ts_control_sample_interval() || ts_control_guard_interval() ?
+		       (uintptr_t)ts_sizeclass_sampled :
+		       (uintptr_t)ts_sizeclass_of;
 }
 
 /* Around the allocation, on every slow path. */
@@ -41,7 +42,7 @@ static inline void ts_sample_begin(struct ts_sample *sample, struct ts_lane *lan
 	uint64_t interval = ts_control_sample_interval();
 
 	sample->timed = false;
-	if (__builtin_expect(interval != 0, 0) ||
+	if (__builtin_expect((interval | ts_control_guard_interval()) != 0, 0) ||
 	    (lane && ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_sampled))
 		ts_sample_begin_on(sample, lane, interval);
 }

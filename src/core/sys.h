@@ -18,6 +18,9 @@ int ts_sys_commit(void *addr, size_t bytes);
 /* Give the memory back, keep the address space: MADV_DONTNEED. */
 int ts_sys_purge(void *addr, size_t bytes);
 int ts_sys_unmap(void *addr, size_t bytes);
+/* Committed pages that trap from now on, their bytes gone, and the other way round. */
+int ts_sys_trap(void *addr, size_t bytes);
+int ts_sys_untrap(void *addr, size_t bytes);
 /* Advice that may fail without harm: no huge pages. */
 void ts_sys_no_huge_pages(void *addr, size_t bytes);
 

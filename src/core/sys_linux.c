@@ -6,6 +6,10 @@
 
 #include "arch.h"
 
+/* Linux 6.13; not in the headers of Debian 12. */
+#define GUARD_INSTALL 102
+#define GUARD_REMOVE 103
+
 size_t ts_sys_page_bytes(void)
 {
 	return ts_arch_page_bytes();
@@ -34,6 +38,22 @@ int ts_sys_purge(void *addr, size_t bytes)
 int ts_sys_unmap(void *addr, size_t bytes)
 {
 	return munmap(addr, bytes) ? -errno : 0;
+}
+
+/* Guard pages split no mapping. Older kernels do not have them, and locked memory cannot. */
+int ts_sys_trap(void *addr, size_t bytes)
+{
+	if (!madvise(addr, bytes, GUARD_INSTALL))
+		return 0;
+	(void)madvise(addr, bytes, MADV_DONTNEED);
+	return mprotect(addr, bytes, PROT_NONE) ? -errno : 0;
+}
+
+/* Whichever way they came to trap. */
+int ts_sys_untrap(void *addr, size_t bytes)
+{
+	(void)madvise(addr, bytes, GUARD_REMOVE);
+	return mprotect(addr, bytes, PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
 void ts_sys_no_huge_pages(void *addr, size_t bytes)

@@ -8,7 +8,7 @@
  * be played: then it has those of the kernel.
  *
  * TSLAB_SIM_FAULT=kind:n:errno[,kind:n:errno...] fails the n-th call of a kind (1 = the first; n+ means
- * that one and all later ones). Kinds: reserve commit purge unmap. errno by name: ENOMEM EINVAL EAGAIN
+ * that one and all later ones). Kinds: reserve commit purge unmap trap untrap. errno by name: ENOMEM EINVAL EAGAIN
  * EPERM ENOSYS. ts_sim_plan() replaces the plan at run time; ts_sim_fired() counts the faults that hit.
  */
 #include "sys_sim.h"
@@ -23,7 +23,7 @@
 
 enum { FAULTS_MAX = 16 };
 
-static const char *const kind_names[TS_SIM_KINDS] = { "reserve", "commit", "purge", "unmap" };
+static const char *const kind_names[TS_SIM_KINDS] = { "reserve", "commit", "purge", "unmap", "trap", "untrap" };
 
 static struct {
 	unsigned kind;
@@ -188,6 +188,29 @@ int ts_sys_unmap(void *addr, size_t bytes)
 	if (misaligned(addr))
 		return -EINVAL;
 	return munmap(addr, rounded_up(bytes)) ? -errno : 0;
+}
+
+int ts_sys_trap(void *addr, size_t bytes)
+{
+	int error = planned_fault(TS_SIM_TRAP);
+
+	if (error)
+		return error;
+	if (misaligned(addr))
+		return -EINVAL;
+	(void)madvise(addr, rounded_up(bytes), MADV_DONTNEED);
+	return mprotect(addr, rounded_up(bytes), PROT_NONE) ? -errno : 0;
+}
+
+int ts_sys_untrap(void *addr, size_t bytes)
+{
+	int error = planned_fault(TS_SIM_UNTRAP);
+
+	if (error)
+		return error;
+	if (misaligned(addr))
+		return -EINVAL;
+	return mprotect(addr, rounded_up(bytes), PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
 void ts_sys_no_huge_pages(void *addr, size_t bytes)

@@ -5,7 +5,15 @@
 
 #include <stdint.h>
 
-enum ts_sim_kind { TS_SIM_RESERVE, TS_SIM_COMMIT, TS_SIM_PURGE, TS_SIM_UNMAP, TS_SIM_KINDS };
+enum ts_sim_kind {
+	TS_SIM_RESERVE,
+	TS_SIM_COMMIT,
+	TS_SIM_PURGE,
+	TS_SIM_UNMAP,
+	TS_SIM_TRAP,
+	TS_SIM_UNTRAP,
+	TS_SIM_KINDS
+};
 
 /* Replaces the plan and starts counting anew. 0, or -EINVAL for a text that is no plan. */
 int ts_sim_plan(const char *text);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/guard.h"
 #include "core/large.h"
 #include "core/os.h"
 #include "core/redzone.h"
@@ -136,11 +137,13 @@ EXPORT size_t malloc_usable_size(void *ptr)
 {
 	uint64_t t = ts_range_granule(ptr);
 	struct ts_bin *bin = NULL;
+	const void *object;
+	size_t bytes;
 
 	if (t < ts_a64_load_rlx(&ts_range.granules))
 		bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	if (!bin)
-		return 0;
+		return ts_guard_owns(ptr) && ts_guard_twin(ptr, &bytes, &object) ? bytes : 0;
 	return ts_redzone_usable(t, bin == &ts_lane_of_bin(bin)->large ? ts_large_usable(t) :
 									 bin->bytes);
 }

@@ -56,6 +56,9 @@ static bool apply(struct ts_control *page, const char *setting)
 	} else if (!strncmp(setting, "trace-failures=", length)) {
 		good = parse_whole(text, 1, &value);
 		word = page ? &page->trace_failures : NULL;
+	} else if (!strncmp(setting, "guard-rate=", length)) {
+		good = parse_whole(text, TS_SAMPLE_INTERVAL_MAX, &value);
+		word = page ? &page->guard_interval : NULL;
 	} else {
 		complain("there is no \"%.*s\" to set", (int)length - 1, setting);
 		return false;
@@ -72,17 +75,20 @@ static int show(const struct ts_control *page)
 	uint64_t probe = ts_a64_load_rlx(&page->rss_probe);
 	uint64_t interval = ts_a64_load_rlx(&page->sample_interval);
 	uint64_t trace = ts_a64_load_rlx(&page->trace_failures);
+	uint64_t guard = ts_a64_load_rlx(&page->guard_interval);
 	const char *when = probe < PROBES ? probe_names[probe] : "?";
 	json_t *object;
 	int code;
 
 	if (!as_json) {
-		printf("sample-rate=%llu\nrss-probe=%s\ntrace-failures=%llu\n",
-		       (unsigned long long)interval, when, (unsigned long long)trace);
+		printf("sample-rate=%llu\nrss-probe=%s\ntrace-failures=%llu\nguard-rate=%llu\n",
+		       (unsigned long long)interval, when, (unsigned long long)trace,
+		       (unsigned long long)guard);
 		return EXIT_FINE;
 	}
-	object = json_pack("{s:I, s:s, s:I}", "sample-rate", (json_int_t)interval, "rss-probe",
-			   when, "trace-failures", (json_int_t)trace);
+	object = json_pack("{s:I, s:s, s:I, s:I}", "sample-rate", (json_int_t)interval, "rss-probe",
+			   when, "trace-failures", (json_int_t)trace, "guard-rate",
+			   (json_int_t)guard);
 	code = print_json(object, EXIT_FINE);
 	json_decref(object);
 	return code;
