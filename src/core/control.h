@@ -28,7 +28,7 @@ struct ts_control {
 	ts_a64 sample_interval; /* one allocation in so many is timed; 0 = none */
 	ts_a64 rss_probe;       /* enum ts_rss_probe */
 	ts_a64 trace_failures;  /* 1 = a line on stderr for each failed allocation, at a pace */
-	ts_a64 guard_interval;  /* one allocation in about so many goes between guard pages; 0 = none */
+	ts_a64 guard_interval; /* one allocation in about so many goes between guard pages; 0 = none */
 };
 
 /* Never NULL. Replaced before the first heap call of the process, and in the child of fork. */

@@ -83,11 +83,9 @@ static uint64_t random_below(struct ts_thread *thread, uint64_t n)
 
 	if (!x)
 		x = (uintptr_t)thread ^ ts_os_clock_ns() ^ thread->id << 32;
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
+	x = x * 6364136223846793005u + 1442695040888963407u;
 	thread->guard_random = x;
-	return (x * 0x2545f4914f6cdd1du >> 16) % n;
+	return (x >> 33) % n;
 }
 
 /* One in `interval` on average, at no regular distance: a loop that allocates in turn is met everywhere. */

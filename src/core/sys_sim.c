@@ -23,7 +23,8 @@
 
 enum { FAULTS_MAX = 16 };
 
-static const char *const kind_names[TS_SIM_KINDS] = { "reserve", "commit", "purge", "unmap", "trap", "untrap" };
+static const char *const kind_names[TS_SIM_KINDS] = { "reserve", "commit", "purge",
+						      "unmap",   "trap",   "untrap" };
 
 static struct {
 	unsigned kind;

@@ -54,6 +54,7 @@ static void one_plan(void *arg)
 	plan = *(struct plan *)arg;
 	setenv("TSLAB_RSS_PROBE", "always", 1);
 	setenv("TSLAB_SAMPLE", "7", 1);
+	setenv("TSLAB_GUARD", "1", 1);
 	setenv("TSLAB_TRACE_FAILURES", "nonsense", 1); /* a line on stderr */
 	if (plan.in_files)
 		setenv("TSLAB_STATS_DIR", directory, 1);

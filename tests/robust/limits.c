@@ -385,6 +385,7 @@ static void under_the_filter(void *in_files)
 	quiet();
 	setenv("TSLAB_RSS_PROBE", "always", 1);
 	setenv("TSLAB_SAMPLE", "7", 1);
+	setenv("TSLAB_GUARD", "1", 1);
 	if (in_files)
 		setenv("TSLAB_STATS_DIR", in_files, 1);
 	only_listed_calls();
