@@ -62,8 +62,10 @@ void ts_sample_begin_on(struct ts_sample *sample, struct ts_lane *lane, uint64_t
 
 	ts_a64_store_rlx(&ts_process()->sample_interval, interval);
 	if (lane && lane != &ts_lane_none) {
-		change_table(lane, ts_sizeclass_of, (const uint16_t *)ts_sample_table());
-		change_table(lane, ts_sizeclass_sampled, (const uint16_t *)ts_sample_table());
+		const uint16_t *table = (const uint16_t *)ts_sample_table();
+
+		change_table(lane, table == ts_sizeclass_of ? ts_sizeclass_sampled : ts_sizeclass_of,
+			     table);
 	}
 	if (thread) {
 		thread->sample_interval = interval;

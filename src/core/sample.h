@@ -47,14 +47,17 @@ static inline void ts_sample_begin(struct ts_sample *sample, struct ts_lane *lan
 		ts_sample_begin_on(sample, lane, interval);
 }
 
-/* A sampled lane, and the allocation is none that is timed; nobody has changed the interval. */
+/*
+ * A sampled lane, and the allocation is none that is timed or placed elsewhere; nobody has changed the
+ * interval.
+ */
 static inline bool ts_sample_not_due(const struct ts_lane *lane)
 {
 	const struct ts_thread *thread = ts_tls.self;
 
 	/* A thread that has no record, or ends, holds no lane. */
 	return ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_sampled &&
-	       thread->to_sample > 1 &&
+	       thread->to_sample > 1 && !TSLAB_REDZONE && !ts_control_guard_interval() &&
 	       thread->sample_interval == ts_a64_load_rlx(&ts_control()->sample_interval);
 }
 

@@ -56,7 +56,7 @@ struct ts_thread {
 	uint32_t spare_count;
 	uint64_t to_sample;       /* allocations until the next one that is timed */
 	uint64_t sample_interval; /* as this thread saw it last */
-	uint64_t to_guard; /* allocations until the next one between guard pages */
+	uint64_t to_guard;        /* allocations until the next one between guard pages */
 	uint64_t guard_random;
 	uint8_t failure; /* enum ts_failure: why an allocation failed, until it is recorded */
 	bool ending;     /* later calls take lanes for the length of the call only */
