@@ -40,11 +40,15 @@ int ts_sys_unmap(void *addr, size_t bytes)
 	return munmap(addr, bytes) ? -errno : 0;
 }
 
+static ts_a32 guards_installed; /* so that what does not remove them is an error */
+
 /* Guard pages split no mapping. Older kernels do not have them, and locked memory cannot. */
 int ts_sys_trap(void *addr, size_t bytes)
 {
-	if (!madvise(addr, bytes, GUARD_INSTALL))
+	if (!madvise(addr, bytes, GUARD_INSTALL)) {
+		ts_a32_store_rlx(&guards_installed, 1);
 		return 0;
+	}
 	(void)madvise(addr, bytes, MADV_DONTNEED);
 	return mprotect(addr, bytes, PROT_NONE) ? -errno : 0;
 }
@@ -52,7 +56,8 @@ int ts_sys_trap(void *addr, size_t bytes)
 /* Whichever way they came to trap. */
 int ts_sys_untrap(void *addr, size_t bytes)
 {
-	(void)madvise(addr, bytes, GUARD_REMOVE);
+	if (madvise(addr, bytes, GUARD_REMOVE) && ts_a32_load_rlx(&guards_installed))
+		return -errno;
 	return mprotect(addr, bytes, PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
