@@ -29,6 +29,8 @@ struct ts_control {
 	ts_a64 rss_probe;       /* enum ts_rss_probe */
 	ts_a64 trace_failures;  /* 1 = a line on stderr for each failed allocation, at a pace */
 	ts_a64 guard_interval; /* one allocation in about so many goes between guard pages; 0 = none */
+	ts_a64 capture_off; /* 1 = where scopes are entered and allocations fail is not looked up */
+	ts_a64 doctor_threshold_s; /* for readers; 0 = theirs */
 };
 
 /* Never NULL. Replaced before the first heap call of the process, and in the child of fork. */
@@ -56,6 +58,11 @@ static inline uint64_t ts_control_guard_interval(void)
 	uint64_t interval = TSLAB_REDZONE ? 0 : ts_a64_load_rlx(&ts_control()->guard_interval);
 
 	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
+}
+
+static inline bool ts_control_captures_sites(void)
+{
+	return ts_a64_load_rlx(&ts_control()->capture_off) != 1;
 }
 
 static inline uint64_t ts_control_rss_probe(void)

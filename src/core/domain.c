@@ -4,6 +4,7 @@
 
 #include <tslab/tslab.h>
 
+#include "control.h"
 #include "epoch.h"
 #include "fork.h"
 #include "heap.h"
@@ -37,8 +38,11 @@ static inlined void push_scope(struct ts_thread *thread, uint64_t epoch_id, stru
 
 	/* Most often the same place as last time. */
 	if (scope->pc != pc) {
-		scope->pc = pc;
-		scope->site = ts_site_id(pc);
+		bool captured = ts_control_captures_sites();
+
+		/* What is not captured now is asked for again. */
+		scope->pc = captured ? pc : NULL;
+		scope->site = captured ? ts_site_id(pc) : 0;
 		if (thread->depth < TS_SCOPES_SHOWN)
 			ts_a64_store_rlx(&thread->stat->scope[thread->depth].site, scope->site);
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "control.h"
 #include "epoch.h"
 #include "os.h"
 #include "process.h"
@@ -74,7 +75,7 @@ void *ts_failure_record(uint64_t epoch_id, size_t bytes, int error, const void *
 	int saved = errno;
 	enum ts_failure reason = take_reason();
 	unsigned cls = bytes <= TS_SMALL_MAX_BYTES ? ts_sizeclass_find(bytes) : TS_CLASS_LARGE;
-	uint32_t site_id = ts_site_id(site);
+	uint32_t site_id = ts_control_captures_sites() ? ts_site_id(site) : 0;
 	struct ts_failure_words *event = (struct ts_failure_words *)ts_ring_begin(&failures);
 
 	if (reason == TS_FAILED_CLOSING)

@@ -151,6 +151,7 @@ struct ts_target {
 	uint64_t anon_rss_bytes;
 	uint64_t heap_resident_bytes; /* of the library's address range; 0 = not looked at */
 	uint64_t heap_swapped_bytes;
+	uint64_t doctor_threshold_s; /* what the process was told that readers are to take; 0 = nothing */
 	uint64_t realtime_ns;
 	uint64_t boot_ns;
 	uint64_t monotonic_ns;

@@ -188,9 +188,11 @@ shows 'does not rest'
 ok 'while it goes on they are not compared'
 
 # -- changing what it does -----------------------------------------------------------------------------
-run 0 "$tslab" set "$victim_pid" && shows '^sample-rate=0$' '^rss-probe=large$' '^trace-failures=0$' '^guard-rate=0$'
+run 0 "$tslab" set "$victim_pid" && shows '^sample-rate=0$' '^rss-probe=large$' '^trace-failures=0$' '^guard-rate=0$' \
+	'^capture-sites=1$' '^doctor-threshold=0s$'
 ok 'set shows what is set'
-run 0 "$tslab" set --json "$victim_pid" && json '. == {"sample-rate": 0, "rss-probe": "large", "trace-failures": 0, "guard-rate": 0}'
+run 0 "$tslab" set --json "$victim_pid" && json '. == {"sample-rate": 0, "rss-probe": "large", "trace-failures": 0, "guard-rate": 0,
+	"capture-sites": 1, "doctor-threshold": 0}'
 ok 'set --json'
 run 0 "$tslab" set sample-rate=64 rss-probe=always "$victim_pid" &&
 	run 0 "$tslab" set "$victim_pid" && shows '^sample-rate=64$' '^rss-probe=always$'

@@ -244,4 +244,29 @@ while read -r word; do
 done <"$work/known" >"$work/missing"
 [ "$(wc -l <"$work/known")" -gt 30 ] && run 1 grep . "$work/missing"
 ok 'tslab(1) has every command and option'
+# -- told with tslab set -----------------------------------------------------------------------------
+start leak fail-later
+sleep 1.1
+run 0 "$tslab" doctor "$victim_pid" && run 0 "$tslab" set doctor-threshold=1s "$victim_pid" &&
+	run 4 "$tslab" doctor --json "$victim_pid" && json 'map(.id) == ["open-scope"]' &&
+	run 0 "$tslab" doctor --threshold 1h "$victim_pid" && run 0 "$tslab" stats --json "$victim_pid" && json '.doctor_threshold_sec == 1'
+ok "set doctor-threshold: the doctor's, where it is not told otherwise"
+run 2 "$tslab" set doctor-threshold=soon "$victim_pid" && says 'no value' && run 2 "$tslab" set capture-sites=2 "$victim_pid"
+ok 'what is no value is refused'
+fail_once() {
+	echo fail >&3
+	waited=0
+	until [ "$(grep -c repaired "$work/ready")" -eq "$1" ]; do
+		waited=$((waited + 1))
+		[ $waited -lt 100 ] || return 1
+		sleep 0.05
+	done
+}
+run 0 "$tslab" set capture-sites=0 "$victim_pid" && fail_once 1 && run 0 "$tslab" stats --json "$victim_pid" &&
+	json '.alloc_failures.recent | length == 5 and all(.site == "")' &&
+	json '[.epochs[].domains[]] | length > 0 and all(.site != "")' &&
+	run 0 "$tslab" set capture-sites=1 "$victim_pid" && fail_once 2 && run 0 "$tslab" stats --json "$victim_pid" &&
+	json '.alloc_failures.recent | length == 10 and ([.[] | select(.site != "")] | length) == 5'
+ok 'set capture-sites: places are looked up, or not'
+
 echo "1..$count"

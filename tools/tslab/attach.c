@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/control.h"
 #include "tool.h"
 
 #define MEMFD_LINK "/memfd:"
@@ -53,6 +54,14 @@ static int chunk_of_link(const char *link, const char *instance)
 	if (strncmp(name + length, TS_STATS_FILE_MARK, strlen(TS_STATS_FILE_MARK)) != 0)
 		return -1;
 	return chunk_of_suffix(name + strcspn(name, "+ "));
+}
+
+bool is_control_link(const char *link, const char *instance)
+{
+	char wanted[64];
+
+	snprintf(wanted, sizeof(wanted), MEMFD_LINK "%s" TS_CONTROL_MARK " ", instance);
+	return !strncmp(link, wanted, strlen(wanted));
 }
 
 static const void *copy_file(int fd, size_t bytes)
@@ -192,11 +201,28 @@ struct chunk_search {
 	int ns_pid;
 };
 
+/* Of the control page what is for readers. */
+static void take_control(struct attachment *a, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct ts_control page;
+
+	if (fd < 0)
+		return;
+	if (pread(fd, &page, sizeof(page), 0) == (ssize_t)sizeof(page) &&
+	    !memcmp(page.magic, TS_CONTROL_MAGIC, sizeof(page.magic)) &&
+	    page.version == TS_CONTROL_VERSION && page.bytes >= sizeof(page))
+		a->doctor_threshold_s = ts_a64_load_rlx(&page.doctor_threshold_s);
+	close(fd);
+}
+
 static bool take_if_chunk(const char *path, const char *link, void *context)
 {
 	struct chunk_search *search = context;
 	int chunk = chunk_of_link(link, search->instance);
 
+	if (is_control_link(link, search->instance))
+		take_control(search->a, path);
 	if (chunk >= 0)
 		take_chunk(search->a, path, chunk, search->pid, search->ns_pid);
 	return true;

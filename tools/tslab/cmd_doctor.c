@@ -5,12 +5,12 @@ static struct {
 	uint64_t threshold_s;
 	uint64_t interval_ms;
 	bool json, follow;
-} set = { .threshold_s = DOCTOR_THRESHOLD_S, .interval_ms = 1000 };
+} set = { .threshold_s = DOCTOR_THRESHOLD_UNSET, .interval_ms = 1000 };
 
 static const struct option_row options[] = {
 	{ "threshold", OPTION_SECONDS, &set.threshold_s, "TIME",
 	  "how long a scope may be open and an epoch may drain\n"
-	  "(default 60s; suffix s, m, h, d)" },
+	  "(default 60s, or what tslab set says; suffix s, m, h, d)" },
 	{ "follow", OPTION_FLAG, &set.follow, NULL,
 	  "go on until the process ends, and say what is new" },
 	{ "interval", OPTION_MS, &set.interval_ms, "TIME", "how often --follow looks (default 1s)" },

@@ -17,7 +17,7 @@ static struct {
 	const char *path;
 	uint64_t interval_ms, threshold_s;
 	unsigned naming; /* of the words below */
-} set = { .interval_ms = 5000, .threshold_s = 60, .naming = 2 };
+} set = { .interval_ms = 5000, .threshold_s = DOCTOR_THRESHOLD_UNSET, .naming = 2 };
 
 static const struct option_row options[] = {
 	{ "all", OPTION_FLAG, &set.all, NULL, "all processes that can be read, new ones too" },
@@ -34,7 +34,8 @@ static const struct option_row options[] = {
 	  "read the process at most so often, and only when somebody asks (default 5s)" },
 	{ "naming", OPTION_CHOICE, &set.naming, "seed|clean|both", "of metrics, as in tslab export" },
 	{ "threshold", OPTION_SECONDS, &set.threshold_s, "TIME",
-	  "the doctor's: how long a scope may be open and an epoch may drain (default 60s)" },
+	  "the doctor's: how long a scope may be open and an epoch may drain\n"
+	  "(default 60s, or what tslab set says)" },
 	{ .name = NULL },
 };
 

@@ -59,6 +59,14 @@ static bool apply(struct ts_control *page, const char *setting)
 	} else if (!strncmp(setting, "guard-rate=", length)) {
 		good = parse_whole(text, TS_SAMPLE_INTERVAL_MAX, &value);
 		word = page ? &page->guard_interval : NULL;
+	} else if (!strncmp(setting, "capture-sites=", length)) {
+		good = parse_whole(text, 1, &value);
+		value = !value;
+		word = page ? &page->capture_off : NULL;
+	} else if (!strncmp(setting, "doctor-threshold=", length)) {
+		good = parse_ms(text, &value);
+		value /= 1000;
+		word = page ? &page->doctor_threshold_s : NULL;
 	} else {
 		complain("there is no \"%.*s\" to set", (int)length - 1, setting);
 		return false;
@@ -76,19 +84,24 @@ static int show(const struct ts_control *page)
 	uint64_t interval = ts_a64_load_rlx(&page->sample_interval);
 	uint64_t trace = ts_a64_load_rlx(&page->trace_failures);
 	uint64_t guard = ts_a64_load_rlx(&page->guard_interval);
+	uint64_t capture = ts_a64_load_rlx(&page->capture_off) != 1;
+	uint64_t threshold_s = ts_a64_load_rlx(&page->doctor_threshold_s);
 	const char *when = probe < PROBES ? probe_names[probe] : "?";
 	json_t *object;
 	int code;
 
 	if (!as_json) {
-		printf("sample-rate=%llu\nrss-probe=%s\ntrace-failures=%llu\nguard-rate=%llu\n",
+		printf("sample-rate=%llu\nrss-probe=%s\ntrace-failures=%llu\nguard-rate=%llu\n"
+		       "capture-sites=%llu\ndoctor-threshold=%llus\n",
 		       (unsigned long long)interval, when, (unsigned long long)trace,
-		       (unsigned long long)guard);
+		       (unsigned long long)guard, (unsigned long long)capture,
+		       (unsigned long long)threshold_s);
 		return EXIT_FINE;
 	}
-	object = json_pack("{s:I, s:s, s:I, s:I}", "sample-rate", (json_int_t)interval, "rss-probe",
-			   when, "trace-failures", (json_int_t)trace, "guard-rate",
-			   (json_int_t)guard);
+	object = json_pack("{s:I, s:s, s:I, s:I, s:I, s:I}", "sample-rate", (json_int_t)interval,
+			   "rss-probe", when, "trace-failures", (json_int_t)trace, "guard-rate",
+			   (json_int_t)guard, "capture-sites", (json_int_t)capture,
+			   "doctor-threshold", (json_int_t)threshold_s);
 	code = print_json(object, EXIT_FINE);
 	json_decref(object);
 	return code;
@@ -104,10 +117,8 @@ struct page_search {
 static bool open_if_control(const char *path, const char *link, void *context)
 {
 	struct page_search *search = context;
-	char wanted[64];
 
-	snprintf(wanted, sizeof(wanted), "/memfd:%s" TS_CONTROL_MARK " ", search->instance);
-	if (strncmp(link, wanted, strlen(wanted)) != 0)
+	if (!is_control_link(link, search->instance))
 		return true;
 	search->fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	return search->fd < 0;
@@ -198,9 +209,11 @@ const struct command command_set = {
 		"                       allocation while it is on\n"
 		"  rss-probe=WHEN       read the resident set before and after an epoch ends: large (for\n"
 		"                       epochs that hold 16 MiB or more), always, never\n"
-		"  trace-failures=0|1   print failed allocations on the process's stderr\n",
+		"  trace-failures=0|1   print failed allocations on the process's stderr\n"
+		"  capture-sites=0|1    look up where scopes are entered and allocations fail (1 at first)\n"
+		"  doctor-threshold=TIME  what tslab doctor, serve and top take for --threshold; 0 = 60s\n",
 	.options = options,
-	.words = "sample-rate=|rss-probe=|trace-failures=",
+	.words = "sample-rate=|rss-probe=|trace-failures=|capture-sites=|doctor-threshold=",
 	.source = SOURCE_PROCESS,
 	.notes = "A lane of the process takes notice when it is bound or takes the slow path next.",
 	.run = run,

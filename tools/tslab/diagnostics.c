@@ -49,9 +49,10 @@ void add_diagnostics(json_t *document)
 		if (get_u64(row, "madvise_calls") + get_u64(row, "epoch_close_scanned_slabs"))
 			json_array_append_new(reclamation, reclamation_of(row));
 	}
-	json_object_set_new(document, "diagnostics",
-			    json_pack("{s:o, s:o, s:o, s:o}", "leaks",
-				      find_leaks(document, DOCTOR_THRESHOLD_S), "slow_path", slow,
-				      "reclamation", reclamation, "findings",
-				      find_trouble(document, DOCTOR_THRESHOLD_S)));
+	json_object_set_new(
+		document, "diagnostics",
+		json_pack("{s:o, s:o, s:o, s:o}", "leaks",
+			  find_leaks(document, doctor_threshold(document, DOCTOR_THRESHOLD_UNSET)),
+			  "slow_path", slow, "reclamation", reclamation, "findings",
+			  find_trouble(document, DOCTOR_THRESHOLD_UNSET)));
 }

@@ -568,9 +568,18 @@ static void check_machine(struct checkup *c)
 		    (unsigned long long)page_bytes);
 }
 
+uint64_t doctor_threshold(const json_t *document, uint64_t asked_s)
+{
+	uint64_t told_s = get_u64(document, "doctor_threshold_sec");
+
+	if (asked_s != DOCTOR_THRESHOLD_UNSET)
+		return asked_s;
+	return told_s ? told_s : DOCTOR_THRESHOLD_S;
+}
+
 json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 {
-	struct checkup c = { document, threshold_s, json_array() };
+	struct checkup c = { document, doctor_threshold(document, threshold_s), json_array() };
 
 	check_scopes(&c);
 	check_draining(&c);

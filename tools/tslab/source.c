@@ -139,6 +139,7 @@ static struct reading *read_process(struct source *source)
 		return NULL;
 	}
 	proc_describe(source->pid, source->brief, &target);
+	target.doctor_threshold_s = a.doctor_threshold_s;
 	reading = read_attachment(source, &a, &target);
 	if (reading)
 		source->start_time_ns = reading->snapshot.header.start_realtime_ns;

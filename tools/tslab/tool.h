@@ -63,6 +63,7 @@ struct attachment {
 	struct ts_chunk_view chunks[TS_SNAPSHOT_CHUNKS_MAX];
 	bool mapped[TS_SNAPSHOT_CHUNKS_MAX];
 	size_t chunk_count;
+	uint64_t doctor_threshold_s; /* of the control page; 0 = none */
 	bool gaps;     /* chunks are missing: private memory of the process, or too many */
 	char why[256]; /* a sentence, if nothing could be attached */
 };
@@ -73,6 +74,8 @@ bool attach_file(const char *path, struct attachment *a, struct ts_target *targe
 void detach(struct attachment *a);
 /* Counts the chunks from the first to the first that is missing; those behind are given up. */
 void attach_keep_contiguous(struct attachment *a);
+/* Does a link say that a file is the control page of this instance? */
+bool is_control_link(const char *link, const char *instance);
 /* An open file of the process, and what its link says; false ends the visit. */
 typedef bool visit_fd(const char *path, const char *link, void *context);
 /* False with errno: the process cannot be looked into. */
@@ -177,6 +180,9 @@ void describe_domain(const json_t *domain, char *buffer, size_t buffer_bytes);
 
 /* -- doctor.c: what is wrong -- */
 enum { DOCTOR_THRESHOLD_S = 60 };
+/* What was asked for, else what the process was told with tslab set, else the above. */
+#define DOCTOR_THRESHOLD_UNSET UINT64_MAX
+uint64_t doctor_threshold(const json_t *document, uint64_t asked_s);
 /* What it looks at: of the groups, and of their rows. */
 bool may_be_trouble(enum ts_field_group group, const struct ts_subject *row);
 #define TROUBLE_GROUPS                                                                             \

@@ -86,7 +86,7 @@ static void take(struct tui *t, json_t *document)
 	t->before = t->document;
 	t->document = document;
 	json_decref(t->findings);
-	t->findings = find_trouble(document, DOCTOR_THRESHOLD_S);
+	t->findings = find_trouble(document, DOCTOR_THRESHOLD_UNSET);
 	tui_remember(&t->history, document);
 	t->why[0] = '\0';
 	select_rows(t);
