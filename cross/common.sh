@@ -18,6 +18,7 @@ need() {
 # load_target NAME: sets target_*.
 load_target() {
 	target_debian_suite=
+	target_cc=
 	case $1 in
 	*[!a-z0-9_]* | '') die "\"$1\" is no target name" ;;
 	esac
@@ -25,6 +26,7 @@ load_target() {
 		die "no target \"$1\" (there are: $(cd "$cross_dir" && echo *.target | sed 's/\.target//g'))"
 	# shellcheck source=cross/aarch64.target
 	. "$cross_dir/$1.target"
+	: "${target_cc:=$target_host-gcc}"
 }
 
 # Sysroots and kernels: what takes long to make and depends on the machine's Debian alone.
