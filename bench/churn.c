@@ -63,6 +63,34 @@ void bench_replace_burst(struct bench_worker *worker)
 	worker->random = random;
 }
 
+/* The object that was allocated last is freed first; the depth walks at random. */
+void bench_lifo_burst(struct bench_worker *worker)
+{
+	const struct bench_workload *workload = worker->run->workload;
+	void *(*allocate)(size_t) = worker->run->calls.allocate;
+	void (*release)(void *) = worker->run->calls.release;
+	uint32_t span = workload->max_bytes - workload->min_bytes + 1, depth = 0;
+	uint64_t random = worker->random;
+	void **table = worker->objects;
+
+	for (uint64_t n = 0; n < 2 * workload->operations; n++) {
+		uint64_t bits = bench_random(&random);
+
+		if (depth > 0 && ((bits & 1) || depth == workload->objects)) {
+			release(table[--depth]);
+		} else {
+			uint64_t *object = allocate(workload->min_bytes +
+						    bench_scale((uint32_t)(bits >> 32), span));
+
+			*(volatile uint64_t *)object = n;
+			table[depth++] = object;
+		}
+	}
+	while (depth > 0)
+		release(table[--depth]);
+	worker->random = random;
+}
+
 /* What an allocator must know to free an object, without the rest: whose it is and of which size. */
 void bench_lookup_burst(struct bench_worker *worker)
 {

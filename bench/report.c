@@ -413,7 +413,8 @@ static void json_machine(FILE *out)
 	read_cpu_model(model, sizeof(model));
 	fprintf(out, "\"machine\":{\"cpu\":");
 	json_string(out, model);
-	fprintf(out, ",\"cpus\":%u,\"architecture\":", bench_team_cpus());
+	fprintf(out, ",\"cpus\":%u,\"cycle_ns\":%.6g,\"architecture\":", bench_team_cpus(),
+		bench_team_ns_per_cycle());
 	json_string(out, names.machine);
 	fprintf(out, ",\"kernel\":");
 	json_string(out, names.release);

@@ -196,7 +196,8 @@ writes_tables() {
 # What the documents show is what is published beside them.
 documents_are_of_their_results() {
 	measure 0 "$abs_top_srcdir/bench/tables" --check "$abs_top_srcdir/docs/figures" "$abs_top_srcdir/README.md" \
-		"$abs_top_srcdir/docs/performance.md" "$abs_top_srcdir/docs/performance-figures.md" &&
+		"$abs_top_srcdir/docs/performance.md" "$abs_top_srcdir/docs/performance-figures.md" \
+		"$abs_top_srcdir/docs/performance-history.md" &&
 		for picture in ratios working-sets latency; do
 			grep -q '</svg>' "$abs_top_srcdir/docs/figures/$picture.svg" || return 1
 		done

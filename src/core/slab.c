@@ -299,7 +299,7 @@ static bool list_reserve(struct ts_lane *lane, unsigned c)
 	struct ts_bin *bin = &lane->bin[c];
 	uint64_t bump = ts_bin_next(bin);
 	uint64_t slots = ts_bin_reserve_slots(bin);
-	uint64_t most = ts_stack_capacity(c) / 2;
+	uint64_t most = (ts_stack_capacity(c) + 1) / 2;
 
 	if (ts_stack_full(bin->top) && !ts_stack_grow(lane, bin))
 		return false;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "stack.h"
 
+#include "config.h" /* TSLAB_STACK_SLOTS */
 #include "thread.h"
+
+_Static_assert(TSLAB_STACK_SLOTS <= TS_STACK_BLOCK_WORDS - 2,
+	       "the link and a NULL are in a block, too");
 
 char *const ts_stack_none[TS_STACK_BLOCK_WORDS] __attribute__((aligned(TS_STACK_BLOCK_BYTES)));
 
@@ -9,7 +13,8 @@ unsigned ts_stack_capacity(unsigned c)
 {
 	unsigned slots = TS_CHUNK_BYTES / ts_sizeclasses[c].bytes;
 
-	return slots < 4 ? 4 : slots > TS_STACK_BLOCK_WORDS - 2 ? TS_STACK_BLOCK_WORDS - 2 : slots;
+	slots = slots < 4 ? 4 : slots;
+	return slots < TSLAB_STACK_SLOTS ? slots : TSLAB_STACK_SLOTS;
 }
 
 static uint64_t block_bytes(unsigned c)

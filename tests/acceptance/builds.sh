@@ -19,3 +19,8 @@ with_label_contention() {
 	other_build generic 'TSLAB_LABEL_CONTENTION 1' --enable-label-contention tests/obs/test_counters \
 		tests/cli/victim tools/tslab/tslab
 }
+
+# One free slot at hand in each class, then the slow path: to see what the others are good for.
+with_one_slot() {
+	other_build one-slot 'TSLAB_STACK_SLOTS 1$' --with-stack-slots=1 libtslab.la
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often a lost race makes a thread try again: 12 trials each with 1, 2, 8 and 16 threads, in which every
- * thread frees what others allocated. A line a count of threads, with the columns of the older allocator's
- * table: what it did by switching the order in which it scanned bitmaps, here there is nothing to scan.
+ * How often a lost race makes a thread try again, and how often a lock makes one wait: 12 trials each with 1, 2, 8
+ * and 16 threads, in which every thread frees what others allocated. A line a count of threads, with the columns of
+ * the older allocator's tables: what it did by switching the order in which it scanned bitmaps, here there is nothing
+ * to scan.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 
 #include <slab_stats.h>
+#include <tslab/stats.h>
 #include <tslab/tslab.h>
 
 enum { TRIALS = 12, OBJECTS = 200000, SHELF = 512, THREADS_MAX = 16 };
@@ -58,22 +60,28 @@ int main(void)
 	SlabAllocator *allocator = slab_allocator_create();
 
 	require(allocator != NULL, "allocator");
-	printf("threads trials mode switches alloc_retries free_retries operations\n");
+	printf("threads trials mode switches alloc_retries free_retries operations locks contended\n");
 	for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		struct tslab_process_stats locks = { .struct_bytes = sizeof(locks) }, now = locks;
 		SlabGlobalStats before, after;
 		SlabClassStats class;
 
 		slab_stats_global(allocator, &before);
+		require(!tslab_stats_process(&locks), "statistics");
 		for (unsigned k = 0; k < TRIALS; k++)
 			trial(counts[i]);
 		slab_stats_global(allocator, &after);
+		require(!tslab_stats_process(&now), "statistics");
 		slab_stats_class(allocator, 2, &class);
-		printf("%u %d %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+		printf("%u %d %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+		       " %" PRIu64 "\n",
 		       counts[i], TRIALS, class.scan_mode, class.scan_adapt_switches,
 		       after.total_bitmap_alloc_cas_retries - before.total_bitmap_alloc_cas_retries,
 		       after.total_bitmap_free_cas_retries - before.total_bitmap_free_cas_retries,
 		       after.total_bitmap_alloc_attempts - before.total_bitmap_alloc_attempts +
-			       after.total_bitmap_free_attempts - before.total_bitmap_free_attempts);
+			       after.total_bitmap_free_attempts - before.total_bitmap_free_attempts,
+		       now.lock_fast + now.lock_contended - locks.lock_fast - locks.lock_contended,
+		       now.lock_contended - locks.lock_contended);
 	}
 	return 0;
 }

@@ -199,12 +199,93 @@ static void row_163(void **state)
 	slab_allocator_free(a);
 }
 
+/* 256 free slots of a class at least, the newest of them handed out first, on the fast path. */
+static void row_119(void **state)
+{
+	enum { SLOTS = 256 };
+	tslab_epoch_t epoch = new_epoch(NULL, "newest first");
+	void *objects[SLOTS];
+
+	(void)state;
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	for (unsigned i = 0; i < SLOTS; i++)
+		assert_non_null(objects[i] = tslab_malloc(128));
+	for (unsigned i = 0; i < SLOTS; i++)
+		tslab_free(objects[i]);
+	struct tslab_process_stats before = counters();
+	for (unsigned i = SLOTS; i-- > 0;)
+		assert_ptr_equal(tslab_malloc(128), objects[i]);
+	struct tslab_process_stats after = counters();
+	/* Once for each 62. */
+	assert_in_range(after.slow_path_hits - before.slow_path_hits, 0, SLOTS / 62 + 1);
+	assert_int_equal(tslab_domain_exit(epoch), 0);
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+}
+
+/* A free is one for everybody at once, though the slot is at hand for the thread: nothing takes it for live. */
+static void row_125(void **state)
+{
+	SlabAllocator *a = slab_allocator_create();
+	EpochId e = epoch_current(a);
+	SlabHandle handle, again;
+	void *object;
+
+	(void)state;
+	assert_non_null(object = alloc_obj_epoch(a, 64, e, &handle));
+	assert_int_equal(tslab_usable_size(object), 64);
+	assert_true(free_obj(a, handle));
+	assert_int_equal(tslab_usable_size(object), 0);
+	assert_false(free_obj(a, handle));
+	/* The handle of the slot's next object is another one, and the old one stays refused. */
+	assert_ptr_equal(alloc_obj_epoch(a, 64, e, &again), object);
+	assert_true(again != handle);
+	assert_false(free_obj(a, handle));
+	assert_true(free_obj(a, again));
+	slab_allocator_free(a);
+}
+
+/* The text says 24 bytes, the prototype's header a 64-bit word, which it is. */
+static void row_128(void **state)
+{
+	(void)state;
+	_Static_assert(sizeof(SlabHandle) == 8, "a handle is a word");
+	assert_int_equal(sizeof(SlabHandle), sizeof(uint64_t));
+}
+
+/* Segments come one by one as memory is needed, and are used again; every address in them is found. */
+static void row_202(void **state)
+{
+	enum { BYTES = 32768, OBJECTS = (64 << 20) / BYTES, SEGMENT_BYTES = 4 << 20 };
+	static void *objects[OBJECTS];
+	tslab_heap *heap = new_heap("segments", 0, 0);
+
+	(void)state;
+	for (unsigned round = 0; round < 3; round++) {
+		tslab_epoch_t epoch = new_epoch(heap, "segments");
+		struct tslab_process_stats before = counters();
+
+		for (unsigned i = 0; i < OBJECTS; i++)
+			assert_non_null(objects[i] = tslab_alloc(epoch, BYTES));
+		for (unsigned i = 0; i < OBJECTS; i++)
+			assert_int_equal(tslab_usable_size(objects[i]), BYTES);
+		struct tslab_process_stats after = counters();
+		if (round == 0)
+			assert_in_range(after.segments_committed - before.segments_committed, 1,
+					(64 << 20) / SEGMENT_BYTES + 2);
+		else
+			assert_int_equal(after.segments_committed, before.segments_committed);
+		assert_int_equal(tslab_epoch_discard(epoch), 0);
+	}
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(row_3),   cmocka_unit_test(row_68), cmocka_unit_test(row_94),
-		cmocka_unit_test(row_95),  cmocka_unit_test(row_96), cmocka_unit_test(row_148),
-		cmocka_unit_test(row_163),
+		cmocka_unit_test(row_3),   cmocka_unit_test(row_68),  cmocka_unit_test(row_94),
+		cmocka_unit_test(row_95),  cmocka_unit_test(row_96),  cmocka_unit_test(row_119),
+		cmocka_unit_test(row_125), cmocka_unit_test(row_128), cmocka_unit_test(row_148),
+		cmocka_unit_test(row_163), cmocka_unit_test(row_202),
 	};
 
 	return cmocka_run_group_tests_name("acceptance", tests, NULL, NULL);
