@@ -100,29 +100,35 @@ static void a_round(uint64_t *seed)
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* SIGPROF to the calling thread, every 100 us: in the middle of anything, whenever it runs. */
-static timer_t begin_signals(void)
+static __thread timer_t signal_timer;
+
+/* The handler asks for the next one: with many lanes it may take as long as that, and the thread must get on. */
+static int signal_in_100_us(void)
 {
-	const struct itimerspec every = { { 0, 100000 }, { 0, 100000 } };
+	const struct itimerspec once = { .it_value = { 0, 100000 } };
+
+	return timer_settime(signal_timer, 0, &once, NULL);
+}
+
+/* SIGPROF to the calling thread, again and again: in the middle of anything, whenever it runs. */
+static void begin_signals(void)
+{
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF };
-	timer_t timer;
 
 	event.sigev_notify_thread_id = gettid();
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &every, NULL))
+	if (timer_create(CLOCK_MONOTONIC, &event, &signal_timer) || signal_in_100_us())
 		abort();
-	return timer;
 }
 
 static void *be_busy(void *arg)
 {
 	uint64_t seed = (uintptr_t)&arg | 1;
-	timer_t timer = 0;
 
 	if (busy.signalled)
-		timer = begin_signals();
+		begin_signals();
 	while (!__atomic_load_n(&busy.stop, __ATOMIC_RELAXED))
 		a_round(&seed);
-	if (busy.signalled && timer_delete(timer))
+	if (busy.signalled && timer_delete(signal_timer))
 		abort();
 	return arg;
 }
@@ -296,6 +302,7 @@ static void take_snapshots(int number)
 	     c.frees <= c.allocations;
 	ok = ok && tslab_stats_epoch(tslab_domain_current(), &e) <= 0;
 	__atomic_fetch_add(ok ? &snapshots : &wrong_snapshots, 1, __ATOMIC_RELAXED);
+	(void)signal_in_100_us(); /* the last one comes when there is no timer any more */
 	errno = saved;
 }
 
