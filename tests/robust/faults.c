@@ -144,6 +144,17 @@ static unsigned long long every_call_on_errors(struct plan *next, unsigned compa
 	return plans;
 }
 
+/* Where the kernel has no guard pages mprotect does their work: from the first object between them on. */
+static unsigned long long without_guard_pages(struct plan *next)
+{
+	unsigned long long plans = 0;
+
+	next->companion = (struct fault){ FAULT_madvise, 1, true, EINVAL };
+	for (next->fault.nth = 1; next->fault.nth <= 40 && hit(next, 0, false); next->fault.nth++)
+		plans++;
+	return plans;
+}
+
 static void function_fails(void **state)
 {
 	struct plan next = { .fault.function = *(enum fault_function *)*state };
@@ -152,6 +163,8 @@ static void function_fails(void **state)
 	for (unsigned in_files = 0; in_files < 2; in_files++) {
 		next.in_files = in_files;
 		plans += every_call(&next);
+		if (next.fault.function == FAULT_mprotect)
+			plans += without_guard_pages(&next);
 		if (next.fault.function == FAULT_munmap || next.fault.function == FAULT_unlinkat ||
 		    next.fault.function == FAULT_write)
 			plans += every_call_on_errors(&next, 12);
