@@ -6,7 +6,7 @@
 /*
  * GCC 12 for RISC-V takes the fence in front of a compare-and-swap from the order of its failure alone, so
  * that one which releases, and whose failure is relaxed or acquire, does not release: `lr; sc` or
- * `lr; sc.aq`. GCC 15 takes the union of both (riscv_union_memmodels in gcc/config/riscv/sync.md); with 13
+ * `lr; sc.aq`. GCC of 2025 takes the union of both (riscv_union_memmodels in gcc/config/riscv/sync.md); with 13
  * and 14, which were not looked at, a fence may be one too many.
  */
 #if defined(__riscv) && !defined(__clang__) && __GNUC__ < 15
