@@ -210,10 +210,11 @@ const struct command command_set = {
 		"  rss-probe=WHEN       read the resident set before and after an epoch ends: large (for\n"
 		"                       epochs that hold 16 MiB or more), always, never\n"
 		"  trace-failures=0|1   print failed allocations on the process's stderr\n"
+		"  guard-rate=N         put one allocation in about N between pages that trap; 0 = none\n"
 		"  capture-sites=0|1    look up where scopes are entered and allocations fail (1 at first)\n"
 		"  doctor-threshold=TIME  what tslab doctor, serve and top take for --threshold; 0 = 60s\n",
 	.options = options,
-	.words = "sample-rate=|rss-probe=|trace-failures=|capture-sites=|doctor-threshold=",
+	.words = "sample-rate=|rss-probe=|trace-failures=|guard-rate=|capture-sites=|doctor-threshold=",
 	.source = SOURCE_PROCESS,
 	.notes = "A lane of the process takes notice when it is bound or takes the slow path next.",
 	.run = run,
