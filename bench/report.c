@@ -435,7 +435,10 @@ void bench_report_json(FILE *out, const struct bench_results *results)
 		fprintf(out, "%s{\"name\":", i ? "," : "");
 		json_string(out, results->allocators->list[i].name);
 		fprintf(out, ",\"file\":");
-		json_string(out, results->files[i]);
+		/* The name alone: where it lay is nobody's business who reads published results. */
+		json_string(out, strrchr(results->files[i], '/') ?
+					 strrchr(results->files[i], '/') + 1 :
+					 results->files[i]);
 		fprintf(out, "}");
 	}
 	fprintf(out, "],\"workloads\":[");

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "fuzz.h"
+#include "../random.h"
 
 enum { INPUT_MAX = 1 << 20, RANDOM_MAX = 2000 };
 
@@ -76,12 +77,9 @@ static void run_random(unsigned long long count, uint64_t seed)
 	for (unsigned long long n = 0; n < count; n++) {
 		size_t bytes = 0, length;
 
-		state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
-		length = state * 0x2545f4914f6cdd1dull % RANDOM_MAX;
-		while (bytes < length) {
-			state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
-			input[bytes++] = (uint8_t)(state * 0x2545f4914f6cdd1dull >> 33);
-		}
+		length = rnd(&state) % RANDOM_MAX;
+		while (bytes < length)
+			input[bytes++] = (uint8_t)(rnd(&state) >> 33);
 		if (n % 1000 == 0) {
 			printf("# random input %llu of seed %llu\n", n, (unsigned long long)seed);
 			fflush(stdout);

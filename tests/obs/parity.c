@@ -13,6 +13,7 @@
 
 #include "obs/render.h"
 #include "tslab/stats.h"
+#include "../random.h"
 
 enum { THREADS = 4, ROUNDS = 40, HELD = 4000 };
 
@@ -28,13 +29,9 @@ static void require(bool ok, const char *what)
 	exit(1);
 }
 
-/* xorshift64* */
 static uint64_t next(void)
 {
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return seed * 0x2545f4914f6cdd1dull >> 16;
+	return rnd(&seed) >> 16;
 }
 
 static size_t next_size(void)

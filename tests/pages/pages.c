@@ -13,6 +13,7 @@
 
 #include "tslab/stats.h"
 #include "tslab/tslab.h"
+#include "../random.h"
 
 enum {
 	FLOOR_EPOCHS = 500,
@@ -38,13 +39,9 @@ static void require(int ok, const char *what)
 	exit(1);
 }
 
-/* xorshift64* */
 static uint64_t next(void)
 {
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return seed * 0x2545f4914f6cdd1dull >> 16;
+	return rnd(&seed) >> 16;
 }
 
 /* Private memory and the stats segment, without the files of the program. */

@@ -21,30 +21,10 @@
 #include <tslab/tslab.h>
 
 #include "core/control.h"
+#include "../random.h"
+#include "../tap.h"
 
-static unsigned tests, failures;
 static uint64_t seed = 7;
-
-static void __attribute__((format(printf, 2, 3))) result(bool good, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	failures += !good;
-	printf("%sok %u - ", good ? "" : "not ", ++tests);
-	vprintf(format, arguments);
-	printf("\n");
-	fflush(stdout);
-	va_end(arguments);
-}
-
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return (seed * 0x2545f4914f6cdd1dull >> 16) % below;
-}
 
 static struct tslab_process_stats figures(void)
 {
@@ -83,7 +63,7 @@ static bool write_traps(volatile char *at, size_t count)
 	if (sigsetjmp(back, 1))
 		return true;
 	for (size_t i = 0; i < count; i++)
-		at[i] = (char)(at[i] + 1 + (char)rnd(100));
+		at[i] = (char)(at[i] + 1 + (char)rnd_below(&seed, 100));
 	return false;
 }
 
@@ -135,35 +115,35 @@ static void traps(void)
 	char *p = tslab_malloc(112), *q;
 
 	memset(p, 1, 112);
-	result(tslab_usable_size(p) == 112 && (uintptr_t)p % 16 == 0,
+	tap_ok(tslab_usable_size(p) == 112 && (uintptr_t)p % 16 == 0,
 	       "an object of 112 bytes has them");
-	result(write_traps(p + 112, 1) && told_of(p, 112, 112, TSLAB_GUARD_LIVE, "guarded") &&
+	tap_ok(write_traps(p + 112, 1) && told_of(p, 112, 112, TSLAB_GUARD_LIVE, "guarded") &&
 		       told.entered_at[0],
 	       "a write behind it traps, and is described");
 	tslab_free(p);
-	result(read_traps(p + 5) && told_of(p, 112, 5, TSLAB_GUARD_FREED, "guarded"),
+	tap_ok(read_traps(p + 5) && told_of(p, 112, 5, TSLAB_GUARD_FREED, "guarded"),
 	       "a read after its free traps, and is described");
 	p = tslab_malloc(100);
 	on_thread(free_it, p);
-	result(write_traps(p, 1) && told_of(p, 100, 0, TSLAB_GUARD_FREED, "guarded"),
+	tap_ok(write_traps(p, 1) && told_of(p, 100, 0, TSLAB_GUARD_FREED, "guarded"),
 	       "a write after a free by another thread traps");
 	p = tslab_malloc(64);
 	if (tslab_scope_discard(epoch))
 		abort();
-	result(write_traps(p + 63, 1) && told_of(p, 64, 63, TSLAB_GUARD_ENDED, "guarded"),
+	tap_ok(write_traps(p + 63, 1) && told_of(p, 64, 63, TSLAB_GUARD_ENDED, "guarded"),
 	       "a write after the discard of its scope traps");
 	if (tslab_epoch_open(NULL, "by id", &other) || !(p = tslab_alloc(other, 300)) ||
 	    !(q = tslab_alloc(other, 200)) || tslab_epoch_close(other))
 		abort();
 	memset(p, 2, 300);
 	tslab_free(p);
-	result(read_traps(p) && told_of(p, 300, 0, TSLAB_GUARD_FREED, "by id") && !read_traps(q),
+	tap_ok(read_traps(p) && told_of(p, 300, 0, TSLAB_GUARD_FREED, "by id") && !read_traps(q),
 	       "an object of a closing epoch lives until it is freed");
 	tslab_free(q);
 	if (tslab_epoch_open(NULL, "discarded", &other) || !(p = tslab_alloc(other, 300)) ||
 	    tslab_epoch_discard(other))
 		abort();
-	result(read_traps(p) && told_of(p, 300, 0, TSLAB_GUARD_ENDED, "discarded"),
+	tap_ok(read_traps(p) && told_of(p, 300, 0, TSLAB_GUARD_ENDED, "discarded"),
 	       "a read after the discard of its epoch traps");
 }
 
@@ -176,34 +156,34 @@ static void calls(void)
 	char *p = tslab_malloc(50), *q, *aligned;
 	bool zero = true, good;
 
-	result(tslab_owner(p + 20, &info) == 0 && info.epoch == epoch && info.live &&
+	tap_ok(tslab_owner(p + 20, &info) == 0 && info.epoch == epoch && info.live &&
 		       info.object == p && info.object_bytes == 50 && !strcmp(info.label, "calls"),
 	       "its owner is known");
 	tslab_stats_epoch(epoch, &stats);
-	result(stats.live_objects == 1, "it is counted once");
+	tap_ok(stats.live_objects == 1, "it is counted once");
 	memset(p, 7, 50);
 	q = tslab_realloc(p, 500);
 	good = q && q != p && q[0] == 7 && q[49] == 7 && tslab_usable_size(q) == 500;
-	result(good && read_traps(p), "realloc moves it");
+	tap_ok(good && read_traps(p), "realloc moves it");
 	before = figures();
 	tslab_free(p);
 	tslab_free(p + 1);
 	tslab_free(q + 16);
 	after = figures();
-	result(after.refused_double - before.refused_double == 1 &&
+	tap_ok(after.refused_double - before.refused_double == 1 &&
 		       after.refused_wild - before.refused_wild == 2,
 	       "a second free and frees of interior pointers are refused");
 	p = tslab_calloc(10, 33);
 	for (unsigned i = 0; i < 330; i++)
 		zero &= !p[i];
 	aligned = tslab_aligned_alloc(256, 100);
-	result(zero && aligned && (uintptr_t)aligned % 256 == 0, "calloc and aligned_alloc");
+	tap_ok(zero && aligned && (uintptr_t)aligned % 256 == 0, "calloc and aligned_alloc");
 	before = figures();
 	p = tslab_malloc(100);
 	p[100] = 1; /* between its end and the page's */
 	tslab_free(p);
 	after = figures();
-	result(after.overflows_found - before.overflows_found == 1,
+	tap_ok(after.overflows_found - before.overflows_found == 1,
 	       "an overflow before the page's end is found by the free");
 	p = tslab_malloc(10);
 	if (tslab_scope_discard(epoch))
@@ -211,7 +191,7 @@ static void calls(void)
 	before = figures();
 	tslab_free(p);
 	after = figures();
-	result(after.refused_double - before.refused_double == 1 &&
+	tap_ok(after.refused_double - before.refused_double == 1 &&
 		       after.live_objects == before.live_objects,
 	       "a free after the discard is refused");
 }
@@ -232,7 +212,7 @@ static void many(void)
 	for (unsigned i = 0; i < COUNT; i++)
 		good &= objects[i][0] == (char)i && objects[i][i] == (char)i;
 	after = figures();
-	result(good && after.guarded_objects - before.guarded_objects == 256 &&
+	tap_ok(good && after.guarded_objects - before.guarded_objects == 256 &&
 		       after.guards_missed - before.guards_missed == COUNT - 256,
 	       "of %u objects at once 256 are guarded", COUNT);
 	for (unsigned i = 0; i < COUNT; i += 2)
@@ -240,7 +220,7 @@ static void many(void)
 	if (tslab_scope_discard(epoch))
 		abort();
 	after = figures();
-	result(after.live_objects == before.live_objects &&
+	tap_ok(after.live_objects == before.live_objects &&
 		       after.refused_double == before.refused_double,
 	       "and all are gone with their epoch");
 }
@@ -270,7 +250,7 @@ static void forks(void)
 	if (!pid)
 		child(p, epoch);
 	waitpid(pid, &status, 0);
-	result(status == 0 && p[0] == 3 && !read_traps(p), "the child of a fork has its own");
+	tap_ok(status == 0 && p[0] == 3 && !read_traps(p), "the child of a fork has its own");
 	if (tslab_scope_discard(epoch))
 		abort();
 }
@@ -297,19 +277,19 @@ static bool guarded(const void *p)
 static bool found(enum fault fault)
 {
 	tslab_epoch_t epoch = begin("rate");
-	size_t bytes = 1 + rnd(1000);
+	size_t bytes = 1 + rnd_below(&seed, 1000);
 	char *near[4], *p;
 	uint64_t before = figures().overflows_found;
 	bool hit;
 
 	for (unsigned i = 0; i < 2; i++)
-		near[i] = tslab_malloc(1 + rnd(1000));
+		near[i] = tslab_malloc(1 + rnd_below(&seed, 1000));
 	p = tslab_malloc(bytes);
 	for (unsigned i = 2; i < 4; i++)
-		near[i] = tslab_malloc(1 + rnd(1000));
+		near[i] = tslab_malloc(1 + rnd_below(&seed, 1000));
 	if (fault == OVERFLOW) {
 		/* Nothing would notice it elsewhere, but another object be harmed. */
-		hit = guarded(p) && write_traps(p + bytes, 1 + rnd(16));
+		hit = guarded(p) && write_traps(p + bytes, 1 + rnd_below(&seed, 16));
 		tslab_free(p);
 		hit |= figures().overflows_found != before;
 	} else if (fault == AFTER_DISCARD) {
@@ -319,7 +299,7 @@ static bool found(enum fault fault)
 	} else {
 		tslab_free(p);
 		for (unsigned i = 0; fault == AFTER_FREE_LATER && i < 1000; i++)
-			tslab_free(tslab_malloc(1 + rnd(1000)));
+			tslab_free(tslab_malloc(1 + rnd_below(&seed, 1000)));
 		hit = write_traps(p, 1);
 	}
 	for (unsigned i = 0; i < 4; i++)
@@ -357,7 +337,7 @@ static void rates(unsigned count)
 					(i || hits == n);
 		}
 		printf("\n");
-		result(good, "%s: found as often as its object is guarded", fault_names[fault]);
+		tap_ok(good, "%s: found as often as its object is guarded", fault_names[fault]);
 	}
 }
 
@@ -381,6 +361,5 @@ int main(int argc, char **argv)
 	many();
 	forks();
 	rates(count);
-	printf("1..%u\n", tests);
-	return failures != 0;
+	return tap_end();
 }

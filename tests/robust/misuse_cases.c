@@ -15,6 +15,8 @@
 
 #include <tslab/tslab.h>
 
+#include "../random.h"
+
 enum { BYTES = 64, WORLD = 64, PROBES = 512, LARGE_BYTES = 200000, REGION_BYTES = 1 << 20 };
 enum { GENERATIONS = 1 << 24 };
 
@@ -22,14 +24,6 @@ static unsigned char *world[WORLD];
 static unsigned char *large;
 static unsigned char *mapped, *unmapped;
 static unsigned char statics[4096] __attribute__((aligned(64)));
-
-static uint64_t rnd(struct misuse_run *run)
-{
-	run->seed ^= run->seed >> 12;
-	run->seed ^= run->seed << 25;
-	run->seed ^= run->seed >> 27;
-	return run->seed * 0x2545f4914f6cdd1dull;
-}
 
 /* ---------------------------------------------------------------------------------------- harm -- */
 
@@ -258,7 +252,7 @@ static void free_after_reuse(struct misuse_run *run)
 
 static void *interior(struct misuse_run *run)
 {
-	uint64_t pick = rnd(run);
+	uint64_t pick = rnd(&run->seed);
 
 	if (pick % 4 == 0)
 		return large + 16 + pick / 4 % (LARGE_BYTES / 16 - 1) * 16;
@@ -267,58 +261,58 @@ static void *interior(struct misuse_run *run)
 
 static void *misaligned(struct misuse_run *run)
 {
-	uint64_t pick = rnd(run);
+	uint64_t pick = rnd(&run->seed);
 
 	return world[pick % WORLD] + 1 + pick / WORLD % 15;
 }
 
 static void *of_statics(struct misuse_run *run)
 {
-	return statics + 64 + rnd(run) % (sizeof(statics) / 16 - 8) * 16;
+	return statics + 64 + rnd(&run->seed) % (sizeof(statics) / 16 - 8) * 16;
 }
 
 /* Frames of the callers: `run` is one's own. */
 static void *of_stack(struct misuse_run *run)
 {
-	return (void *)(((uintptr_t)run & ~(uintptr_t)15) + 16 * (rnd(run) % 8));
+	return (void *)(((uintptr_t)run & ~(uintptr_t)15) + 16 * (rnd(&run->seed) % 8));
 }
 
 static void *of_mapping(struct misuse_run *run)
 {
-	return mapped + 64 + rnd(run) % (REGION_BYTES / 16 - 8) * 16;
+	return mapped + 64 + rnd(&run->seed) % (REGION_BYTES / 16 - 8) * 16;
 }
 
 static void *of_nothing(struct misuse_run *run)
 {
-	return unmapped + rnd(run) % (REGION_BYTES / 16) * 16;
+	return unmapped + rnd(&run->seed) % (REGION_BYTES / 16) * 16;
 }
 
 static void *of_kernel(struct misuse_run *run)
 {
-	return (void *)(uintptr_t)(0xffff800000000000ull | (rnd(run) & ~15ull));
+	return (void *)(uintptr_t)(0xffff800000000000ull | (rnd(&run->seed) & ~15ull));
 }
 
 static void *tagged(struct misuse_run *run)
 {
-	uint64_t pick = rnd(run);
+	uint64_t pick = rnd(&run->seed);
 
 	return (void *)((uintptr_t)world[pick % WORLD] | (uintptr_t)(1 + pick / WORLD % 255) << 56);
 }
 
 static void *small_number(struct misuse_run *run)
 {
-	return (void *)(uintptr_t)(1 + rnd(run) % 65535);
+	return (void *)(uintptr_t)(1 + rnd(&run->seed) % 65535);
 }
 
 /* Near the heap's own objects, in pages that it may not have touched yet. */
 static void *not_handed_out(struct misuse_run *run)
 {
-	return world[0] + (16u << 20) + rnd(run) % (1u << 20) * 16;
+	return world[0] + (16u << 20) + rnd(&run->seed) % (1u << 20) * 16;
 }
 
 static void *any_number(struct misuse_run *run)
 {
-	return (void *)(uintptr_t)(rnd(run) >> rnd(run) % 24 | 1ull << 20);
+	return (void *)(uintptr_t)(rnd(&run->seed) >> rnd(&run->seed) % 24 | 1ull << 20);
 }
 
 #define WILD(name, source)                                                                         \
@@ -463,13 +457,13 @@ static void handle_wrap(struct misuse_run *run)
 		tslab_handle_t handle = new_handle(run, epoch, 3);
 
 		while (run->record->calls < due && made)
-			try_stale(run, old[rnd(run) % made]);
+			try_stale(run, old[rnd(&run->seed) % made]);
 		free_live(run, handle, 3);
 		if (made < MISUSE_BATCH)
 			old[made++] = handle;
 	}
 	while (run->record->calls < run->count)
-		try_stale(run, old[rnd(run) % made]);
+		try_stale(run, old[rnd(&run->seed) % made]);
 	look_for_harm(run);
 	if (tslab_epoch_close(epoch))
 		misuse_harm(run, "an epoch cannot be closed");
@@ -482,10 +476,10 @@ static void invented_batch(struct misuse_run *run, unsigned count)
 	tslab_handle_t live = new_handle(run, epoch, 4);
 
 	for (unsigned i = 0; i < count; i++) {
-		tslab_handle_t wrong = rnd(run);
+		tslab_handle_t wrong = rnd(&run->seed);
 
 		if (i % 16 == 0)
-			wrong = live ^ (1ull << rnd(run) % 64 | 1ull << rnd(run) % 64);
+			wrong = live ^ (1ull << rnd(&run->seed) % 64 | 1ull << rnd(&run->seed) % 64);
 		if (wrong == live)
 			wrong = TSLAB_HANDLE_NONE;
 		try_wrong(run, wrong, "an invented handle is accepted");

@@ -20,6 +20,8 @@
 #include <tslab/tslab.h>
 
 #include "config.h" /* TSLAB_REDZONE */
+#include "../random.h"
+#include "../tap.h"
 
 enum way { WAY_SCOPE, WAY_NAMED, WAY_CALLOC, WAY_REALLOC, WAY_ALIGNED, WAY_HANDLE, WAYS };
 enum place { AT_FREE, AT_REMOTE_FREE, AT_CLOSE, AT_DISCARD, AT_REUSE, PLACES };
@@ -27,7 +29,6 @@ enum place { AT_FREE, AT_REMOTE_FREE, AT_CLOSE, AT_DISCARD, AT_REUSE, PLACES };
 static const char *const place_names[PLACES] = { "the free", "a free by another thread",
 						 "the close", "the discard", "reuse" };
 static uint64_t seed = 20261122;
-static unsigned tests, failures;
 
 static void __attribute__((noreturn, format(printf, 1, 2))) bail(const char *format, ...)
 {
@@ -39,27 +40,6 @@ static void __attribute__((noreturn, format(printf, 1, 2))) bail(const char *for
 	printf("\n");
 	va_end(arguments);
 	exit(1);
-}
-
-static void __attribute__((format(printf, 2, 3))) result(bool good, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	failures += !good;
-	printf("%sok %u - ", good ? "" : "not ", ++tests);
-	vprintf(format, arguments);
-	printf("\n");
-	fflush(stdout);
-	va_end(arguments);
-}
-
-static uint64_t rnd(uint64_t below)
-{
-	seed ^= seed >> 12;
-	seed ^= seed << 25;
-	seed ^= seed >> 27;
-	return (seed * 0x2545f4914f6cdd1dull >> 16) % below;
 }
 
 static struct tslab_process_stats figures(void)
@@ -83,15 +63,15 @@ struct object {
 
 static size_t some_size(enum way way)
 {
-	switch (rnd(8)) {
+	switch (rnd_below(&seed, 8)) {
 	case 0:
-		return 1 + rnd(16);
+		return 1 + rnd_below(&seed, 16);
 	case 1:
-		return 16 * (1 + rnd(64));
+		return 16 * (1 + rnd_below(&seed, 64));
 	case 2:
-		return way == WAY_HANDLE ? 1 + rnd(32752) : 1 + rnd(200000);
+		return way == WAY_HANDLE ? 1 + rnd_below(&seed, 32752) : 1 + rnd_below(&seed, 200000);
 	default:
-		return 1 + rnd(1000);
+		return 1 + rnd_below(&seed, 1000);
 	}
 }
 
@@ -110,10 +90,10 @@ static void allocate(struct object *o)
 		o->p = tslab_calloc(1, o->bytes);
 		break;
 	case WAY_REALLOC:
-		o->p = tslab_realloc(tslab_malloc(1 + rnd(o->bytes)), o->bytes);
+		o->p = tslab_realloc(tslab_malloc(1 + rnd_below(&seed, o->bytes)), o->bytes);
 		break;
 	case WAY_ALIGNED:
-		o->p = tslab_aligned_alloc(alignments[rnd(4)], o->bytes);
+		o->p = tslab_aligned_alloc(alignments[rnd_below(&seed, 4)], o->bytes);
 		break;
 	default:
 		if (tslab_handle_alloc(o->epoch, o->bytes, &o->handle))
@@ -125,7 +105,7 @@ static void allocate(struct object *o)
 		bail("no memory");
 	if (tslab_usable_size(o->p) != o->bytes)
 		bail("%zu bytes may be used of %zu", tslab_usable_size(o->p), o->bytes);
-	memset(o->p, (int)rnd(256), o->bytes);
+	memset(o->p, (int)rnd_below(&seed, 256), o->bytes);
 }
 
 static void release(struct object *o)
@@ -156,16 +136,16 @@ static void on_thread(void *(*body)(void *), void *arg)
 static void overflow(struct object *o, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		o->p[o->bytes + i] ^= (char)(1 + rnd(255));
+		o->p[o->bytes + i] ^= (char)(1 + rnd_below(&seed, 255));
 }
 
 /* Any bytes, by chance also those that are there. */
 static void scribble(struct object *o, size_t count)
 {
-	size_t at = o->bytes > count ? rnd(o->bytes - count) : 0;
+	size_t at = o->bytes > count ? rnd_below(&seed, o->bytes - count) : 0;
 
 	for (size_t i = 0; i < count && at + i < o->bytes; i++)
-		o->p[at + i] = (char)rnd(256);
+		o->p[at + i] = (char)rnd_below(&seed, 256);
 }
 
 static __attribute__((noinline)) void begin(struct object *o)
@@ -187,14 +167,14 @@ static void neighbours(void *near[4], bool make)
 
 static void inject_overflow(enum place place)
 {
-	struct object o = { .way = (enum way)rnd(WAYS) };
+	struct object o = { .way = (enum way)rnd_below(&seed, WAYS) };
 	void *near[4];
 
 	begin(&o);
 	o.bytes = some_size(o.way);
 	neighbours(near, true);
 	allocate(&o);
-	overflow(&o, 1 + rnd(16));
+	overflow(&o, 1 + rnd_below(&seed, 16));
 	if (place == AT_FREE)
 		release(&o);
 	else if (place == AT_REMOTE_FREE)
@@ -211,7 +191,7 @@ static void inject_overflow(enum place place)
 
 static void inject_freed_write(enum place place)
 {
-	struct object o = { .way = (enum way)rnd(WAYS) };
+	struct object o = { .way = (enum way)rnd_below(&seed, WAYS) };
 	void *near[4], *again = NULL;
 
 	begin(&o);
@@ -225,7 +205,7 @@ static void inject_freed_write(enum place place)
 		on_thread(release_elsewhere, &o);
 	else
 		release(&o);
-	scribble(&o, 1 + rnd(16));
+	scribble(&o, 1 + rnd_below(&seed, 16));
 	if (place == AT_REUSE && o.way != WAY_HANDLE)
 		again = o.way == WAY_ALIGNED ? tslab_malloc(o.bytes) : tslab_alloc(o.epoch, o.bytes);
 	if (place == AT_CLOSE) {
@@ -295,7 +275,7 @@ static void check_lines(void (*inject)(enum place), const char *what, unsigned p
 		bool good = strncmp(line, text, strlen(text)) == 0 &&
 			    strstr(line, " label=\"injected\"") && strstr(line, " size=") &&
 			    strstr(line, " offset=") && site_is_here(line);
-		result(good, "%s, found at %s: label, size, offset and source file of the enter site",
+		tap_ok(good, "%s, found at %s: label, size, offset and source file of the enter site",
 		       what, place_names[place]);
 		if (!good)
 			printf("# %s", line);
@@ -308,14 +288,14 @@ static void sound_objects(unsigned count)
 	char line[4096];
 
 	for (unsigned i = 0; i < count; i++) {
-		struct object o = { .way = (enum way)rnd(WAYS) };
+		struct object o = { .way = (enum way)rnd_below(&seed, WAYS) };
 
 		begin(&o);
 		o.bytes = some_size(o.way);
 		allocate(&o);
-		if (rnd(2))
+		if (rnd_below(&seed, 2))
 			release(&o);
-		if (rnd(2))
+		if (rnd_below(&seed, 2))
 			allocate(&o);
 		tslab_scope_discard(o.epoch);
 	}
@@ -325,7 +305,7 @@ static void sound_objects(unsigned count)
 		last_line(line, sizeof(line));
 		printf("# %s", line);
 	}
-	result(after.overflows_found == before.overflows_found &&
+	tap_ok(after.overflows_found == before.overflows_found &&
 		       after.freed_writes_found == before.freed_writes_found,
 	       "nothing is found in %u sound epochs", count);
 }
@@ -339,15 +319,15 @@ static void inject_all(unsigned count)
 	unsigned done = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		inject_overflow((enum place)rnd(AT_DISCARD + 1));
+		inject_overflow((enum place)rnd_below(&seed, AT_DISCARD + 1));
 	after = figures();
 	found = after.overflows_found - before.overflows_found;
-	result(found == count && after.freed_writes_found == before.freed_writes_found,
+	tap_ok(found == count && after.freed_writes_found == before.freed_writes_found,
 	       "%u overflows of 1 to 16 bytes: %llu found, %.3f %%", count,
 	       (unsigned long long)found, 100.0 * (double)found / count);
 	before = after;
 	while (done < count) {
-		unsigned place = (unsigned)rnd(PLACES);
+		unsigned place = (unsigned)rnd_below(&seed, PLACES);
 
 		if (!(freed_places >> place & 1))
 			continue;
@@ -356,7 +336,7 @@ static void inject_all(unsigned count)
 	}
 	after = figures();
 	found = after.freed_writes_found - before.freed_writes_found;
-	result(found <= count && (double)found >= 0.999 * count &&
+	tap_ok(found <= count && (double)found >= 0.999 * count &&
 		       after.overflows_found == before.overflows_found,
 	       "%u writes of 1 to 16 bytes after the free: %llu found, %.3f %%", count,
 	       (unsigned long long)found, 100.0 * (double)found / count);
@@ -385,6 +365,5 @@ int main(int argc, char **argv)
 		    1u << AT_REUSE | 1u << AT_DISCARD | 1u << AT_CLOSE);
 	inject_all(count);
 	dup2(stderr_kept, STDERR_FILENO);
-	printf("1..%u\n", tests);
-	return failures != 0;
+	return tap_end();
 }

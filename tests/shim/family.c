@@ -17,7 +17,7 @@
 #include <tslab/malloc.h>
 #include <unistd.h>
 
-#include "tap.h"
+#include "../tap.h"
 
 enum { MIB = 1 << 20 };
 

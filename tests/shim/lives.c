@@ -12,7 +12,7 @@
 #include <tslab/malloc.h>
 #include <unistd.h>
 
-#include "tap.h"
+#include "../tap.h"
 
 extern char **environ;
 

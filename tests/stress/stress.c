@@ -23,6 +23,8 @@
 #include <tslab/stats.h>
 #include <tslab/tslab.h>
 
+#include "../random.h"
+
 enum { THREADS_MAX = 64, OBJECTS = 4096, HANDLES = 512, EPOCHS = 24, DEPTH = 6, BATCH = 64 };
 
 /* At the start of every object. */
@@ -59,14 +61,6 @@ static void die(const char *format, ...)
 	va_end(list);
 	fflush(NULL);
 	abort();
-}
-
-static uint64_t rnd(struct worker *w)
-{
-	w->random ^= w->random >> 12;
-	w->random ^= w->random << 25;
-	w->random ^= w->random >> 27;
-	return w->random * 0x2545f4914f6cdd1dull;
 }
 
 static uint64_t pattern(const struct tag *tag, size_t at)
@@ -108,20 +102,20 @@ static void verify(const struct tag *tag)
 
 static size_t random_bytes(struct worker *w)
 {
-	uint64_t kind = rnd(w) % 1000;
+	uint64_t kind = rnd(&w->random) % 1000;
 	uint64_t most = kind < 800 ? 800 : kind < 980 ? 8000 : kind < 998 ? 70000 : 3000000;
 
-	return sizeof(struct tag) + rnd(w) % most;
+	return sizeof(struct tag) + rnd(&w->random) % most;
 }
 
 static tslab_epoch_t random_epoch(struct worker *w)
 {
-	return __atomic_load_n(&epochs[rnd(w) % EPOCHS], __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&epochs[rnd(&w->random) % EPOCHS], __ATOMIC_ACQUIRE);
 }
 
 static struct tag *swap_object(struct worker *w, struct tag *with)
 {
-	return __atomic_exchange_n(&objects[rnd(w) % OBJECTS], with, __ATOMIC_ACQ_REL);
+	return __atomic_exchange_n(&objects[rnd(&w->random) % OBJECTS], with, __ATOMIC_ACQ_REL);
 }
 
 static void verify_and_free(struct tag *tag)
@@ -135,7 +129,7 @@ static void verify_and_free(struct tag *tag)
 
 static void *allocate_somewhere(struct worker *w, size_t bytes)
 {
-	switch (rnd(w) % 8) {
+	switch (rnd(&w->random) % 8) {
 	case 0:
 		return tslab_alloc(random_epoch(w), bytes);
 	case 1:
@@ -143,7 +137,7 @@ static void *allocate_somewhere(struct worker *w, size_t bytes)
 	case 2:
 		return tslab_calloc(1, bytes);
 	case 3:
-		return tslab_aligned_alloc((size_t)16 << rnd(w) % 9, bytes);
+		return tslab_aligned_alloc((size_t)16 << rnd(&w->random) % 9, bytes);
 	default:
 		return tslab_malloc(bytes);
 	}
@@ -159,7 +153,7 @@ static void allocate(struct worker *w)
 	if (tag) {
 		if ((uintptr_t)tag % TSLAB_ALIGNMENT)
 			die("object %p is misaligned", (void *)tag);
-		mark(tag, bytes, rnd(w));
+		mark(tag, bytes, rnd(&w->random));
 	} else if (errno == ESTALE) {
 		w->refused++;
 	} else {
@@ -179,7 +173,7 @@ static void resize(struct worker *w)
 	errno = 0;
 	moved = tslab_realloc(tag, bytes);
 	if (moved) {
-		mark(moved, bytes, rnd(w));
+		mark(moved, bytes, rnd(&w->random));
 		tag = moved;
 	} else if (errno != ESTALE) {
 		die("realloc to %zu bytes: errno %d", bytes, errno);
@@ -207,7 +201,8 @@ static void free_batch(struct worker *w)
 static void pass_handle(struct worker *w)
 {
 	tslab_handle_t fresh = TSLAB_HANDLE_NONE, old;
-	int error = tslab_handle_alloc(random_epoch(w), sizeof(struct tag) + rnd(w) % 500, &fresh);
+	int error = tslab_handle_alloc(random_epoch(w), sizeof(struct tag) + rnd(&w->random) % 500,
+				       &fresh);
 	struct tag *tag;
 
 	if (error && error != -ESTALE)
@@ -219,7 +214,7 @@ static void pass_handle(struct worker *w)
 			die("a fresh handle is stale");
 		mark(tag, sizeof(*tag), fresh);
 	}
-	old = __atomic_exchange_n(&handles[rnd(w) % HANDLES], fresh, __ATOMIC_ACQ_REL);
+	old = __atomic_exchange_n(&handles[rnd(&w->random) % HANDLES], fresh, __ATOMIC_ACQ_REL);
 	if (old == TSLAB_HANDLE_NONE)
 		return;
 	tag = tslab_handle_get(heap, old);
@@ -271,7 +266,7 @@ static void replace_epoch(struct worker *w)
 	tslab_epoch_t fresh = open_epoch(), old;
 	int error;
 
-	old = __atomic_exchange_n(&epochs[rnd(w) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
+	old = __atomic_exchange_n(&epochs[rnd(&w->random) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
 	error = tslab_epoch_close(old);
 	if (error)
 		die("close: %d", error);
@@ -282,8 +277,8 @@ static tslab_epoch_t begin_scope(struct worker *w)
 {
 	static const char *const labels[] = { "get", "put", "list", "scan", "drop", "sync", NULL };
 	tslab_epoch_t epoch = TSLAB_EPOCH_NONE;
-	int error = tslab_scope_begin(heap, labels[rnd(w) % (sizeof(labels) / sizeof(labels[0]))],
-				      &epoch);
+	int error = tslab_scope_begin(
+		heap, labels[rnd(&w->random) % (sizeof(labels) / sizeof(labels[0]))], &epoch);
 
 	if (error)
 		die("scope_begin: %d", error);
@@ -295,7 +290,8 @@ static void request(struct worker *w)
 {
 	tslab_epoch_t epoch = begin_scope(w);
 	struct tag *mine[100];
-	unsigned count = 1 + (unsigned)(rnd(w) % 100), keep = (unsigned)(rnd(w) % 4);
+	unsigned count = 1 + (unsigned)(rnd(&w->random) % 100),
+		 keep = (unsigned)(rnd(&w->random) % 4);
 
 	for (unsigned i = 0; i < count; i++) {
 		size_t bytes = random_bytes(w);
@@ -310,9 +306,9 @@ static void request(struct worker *w)
 		if (!keep || i % keep)
 			tslab_free(mine[i]);
 	}
-	if (rnd(w) % 8 == 0)
+	if (rnd(&w->random) % 8 == 0)
 		request(w);
-	if (rnd(w) % 8 == 0) {
+	if (rnd(&w->random) % 8 == 0) {
 		/* The single calls do the same. */
 		if (tslab_domain_exit(epoch) != 0 || tslab_epoch_discard(epoch) != 0)
 			die("exit and discard of an own epoch failed");
@@ -326,7 +322,7 @@ static void errand(struct worker *w)
 {
 	tslab_epoch_t epoch = begin_scope(w);
 
-	for (unsigned i = (unsigned)(rnd(w) % 40); i > 0; i--)
+	for (unsigned i = (unsigned)(rnd(&w->random) % 40); i > 0; i--)
 		allocate(w);
 	if (tslab_scope_close(epoch) != 0)
 		die("close of an own scope failed");
@@ -341,7 +337,7 @@ static void exchange_scopes(struct worker *w)
 	allocate(w);
 	if (tslab_domain_exit(fresh) != 0)
 		die("exit of an own epoch failed");
-	old = __atomic_exchange_n(&epochs[rnd(w) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
+	old = __atomic_exchange_n(&epochs[rnd(&w->random) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
 	if (tslab_domain_enter(old) != 0)
 		die("enter of an epoch that only this thread closes failed");
 	allocate(w);
@@ -363,8 +359,9 @@ static void look(struct worker *w)
 	if (tslab_stats_process(&p) || p.frees > p.allocations)
 		die("%llu frees, %llu allocations", (unsigned long long)p.frees,
 		    (unsigned long long)p.allocations);
-	(void)tslab_owner(__atomic_load_n(&objects[rnd(w) % OBJECTS], __ATOMIC_ACQUIRE), &info);
-	handle = __atomic_load_n(&handles[rnd(w) % HANDLES], __ATOMIC_ACQUIRE);
+	(void)tslab_owner(__atomic_load_n(&objects[rnd(&w->random) % OBJECTS], __ATOMIC_ACQUIRE),
+			  &info);
+	handle = __atomic_load_n(&handles[rnd(&w->random) % HANDLES], __ATOMIC_ACQUIRE);
 	if (handle != TSLAB_HANDLE_NONE)
 		(void)tslab_handle_get(heap, handle);
 }
@@ -395,7 +392,7 @@ static void *work(void *arg)
 	for (unsigned i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		total += actions[i].weight;
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		unsigned pick = (unsigned)(rnd(w) % total), i = 0;
+		unsigned pick = (unsigned)(rnd(&w->random) % total), i = 0;
 
 		while (pick >= actions[i].weight)
 			pick -= actions[i++].weight;

@@ -24,14 +24,6 @@ unsigned class_of(size_t bytes)
 	return best;
 }
 
-uint64_t rnd(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * 0x2545f4914f6cdd1dull;
-}
-
 static unsigned char pattern(const unsigned char *at, uint64_t seed)
 {
 	return (unsigned char)((((uintptr_t)at * 0x9e3779b97f4a7c15ull) ^ seed) >> 29);

@@ -21,15 +21,14 @@
 #include <tslab/stats.h>
 #include <tslab/tslab.h>
 
+#include "../random.h"
+
 /* Object sizes by class index: an index is a stable id, not an order. */
 #define CLASS_COUNT 40
 extern const uint32_t class_bytes[CLASS_COUNT];
 
 /* The class that serves a request of 1 to 32 KiB. */
 unsigned class_of(size_t bytes);
-
-/* xorshift64*: every random test prints its seed. */
-uint64_t rnd(uint64_t *state);
 
 /* A pattern that depends on the address, so that an object that was swapped or shared shows. */
 void fill(void *ptr, size_t bytes, uint64_t seed);

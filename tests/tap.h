@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* tap.h: TAP without a framework: these programs know nothing of the library under them. */
-#ifndef TESTS_SHIM_TAP_H
-#define TESTS_SHIM_TAP_H
+/* tap.h: TAP without a framework, for programs that know nothing of the library under them, or too much. */
+#ifndef TESTS_TAP_H
+#define TESTS_TAP_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +11,16 @@
 static unsigned tap_count;
 static bool tap_failed;
 
-static inline void tap_ok(bool ok, const char *name)
+static inline void __attribute__((format(printf, 2, 3))) tap_ok(bool ok, const char *format, ...)
 {
+	va_list arguments;
+
 	tap_failed |= !ok;
-	printf("%s %u - %s\n", ok ? "ok" : "not ok", ++tap_count, name);
+	printf("%s %u - ", ok ? "ok" : "not ok", ++tap_count);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf("\n");
 	fflush(stdout);
 }
 
