@@ -4,6 +4,8 @@
 # The benchmark notices what it must: strange arguments, libraries that do not answer, system calls,
 # exceeded limits and rounds that disagree. It measures a library with known faults, fake.c. Prints TAP.
 set -u
+# shellcheck source=build-aux/tap.sh
+. "$(dirname "$0")/../build-aux/tap.sh"
 : "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
 if [ -n "${TEST_RUNNER-}" ]; then
 	echo '1..0 # SKIP times under an emulator or a checker say nothing'
@@ -19,8 +21,6 @@ for tool in jq gnuplot python3; do
 done
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
-count=0
-failed=0
 
 # measure STATUS [NAME=VALUE...] OPTION...: the exit status is as expected; output in $work/{out,err}.
 measure() {
@@ -32,19 +32,6 @@ measure() {
 	echo "exit status $status instead of $expected"
 	cat "$work/out" "$work/err"
 	return 1
-}
-
-check() { # check NAME COMMAND...
-	name=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $count - $name"
-	else
-		failed=1
-		sed 's/^/# /' "$work/log"
-		echo "not ok $count - $name"
-	fi
 }
 
 refuses() { # refuses TEXT OPTION...: exit status 2, and the text on stderr
@@ -234,5 +221,4 @@ check 'only those that are named' draws_what_is_named
 check 'tables are written into documents' writes_tables
 check 'the documents show what is published' documents_are_of_their_results
 check 'the JSON holds all that was measured' json_is_complete
-echo "1..$count"
-exit $failed
+finish

@@ -10,6 +10,8 @@
 #   link     core links alone: nothing in it calls up; each header of arch compiles alone
 # Each check is first run on a planted file that it must refuse. Prints TAP.
 set -u
+# shellcheck source=build-aux/tap.sh
+. "$(dirname "$0")/../build-aux/tap.sh"
 [ $# -eq 1 ] || {
 	echo 'usage: ci/check-layers.sh BUILD-DIRECTORY' >&2
 	exit 2
@@ -19,18 +21,6 @@ cd "$(dirname "$0")/.." || exit 1
 : "${CC:=cc}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-count=0
-bad=0
-
-result() { # result STATUS NAME
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		bad=1
-		echo "not ok $count - $2"
-	fi
-}
 
 # The code of a file without its comments; lines keep their numbers.
 code() {
@@ -132,5 +122,4 @@ for backend in src/arch/*/arch_impl.h; do
 	[ $status -eq 0 ] || sed 's/^/# /' "$work/log"
 	result $status "link: $backend compiles alone, or refuses a foreign compiler"
 done
-echo "1..$count"
-exit $bad
+finish

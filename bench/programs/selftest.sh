@@ -4,6 +4,8 @@
 # bench/programs/run notices what it must: strange arguments, a library that serves no malloc, a program
 # that prints something else or fails; and what it measures is told completely. Prints TAP.
 set -u
+# shellcheck source=build-aux/tap.sh
+. "$(dirname "$0")/../../build-aux/tap.sh"
 : "${abs_top_builddir:?}" "${abs_top_srcdir:?}"
 if [ -n "${TEST_RUNNER-}" ]; then
 	echo '1..0 # SKIP times under an emulator or a checker say nothing'
@@ -18,8 +20,6 @@ for tool in jq python3; do
 done
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
-count=0
-failed=0
 
 # measure STATUS OPTION...: the exit status is as expected; output in $work/{out,err}.
 measure() {
@@ -31,19 +31,6 @@ measure() {
 	echo "exit status $status instead of $expected"
 	cat "$work/out" "$work/err"
 	return 1
-}
-
-check() { # check NAME COMMAND...
-	name=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $count - $name"
-	else
-		failed=1
-		sed 's/^/# /' "$work/log"
-		echo "not ok $count - $name"
-	fi
 }
 
 refuses() { # refuses STATUS TEXT OPTION...
@@ -93,5 +80,4 @@ check 'a program that fails is noticed' notices_failure
 if [ -x "$abs_top_builddir/bench/programs/json" ]; then
 	check 'a run tells all' tells_all
 fi
-echo "1..$count"
-exit $failed
+finish

@@ -1,9 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2317 # the checks are called by name
 # usage: tests/install/cross.sh BUILD AARCH64-BUILD
 # What a server gets: the tarball and the Debian packages of cross/package, a program built against the
 # tarball by CMake, and that program, linked statically, on kernels with each page size. Prints TAP.
 set -u
+# shellcheck source=build-aux/tap.sh
+. "$(dirname "$0")/../../build-aux/tap.sh"
 [ $# -eq 2 ] || {
 	echo 'usage: tests/install/cross.sh BUILD AARCH64-BUILD' >&2
 	exit 2
@@ -13,21 +16,6 @@ build=$(cd "$1" && pwd) || exit 2
 other=$(cd "$2" && pwd) || exit 2
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
-count=0
-failed=0
-
-check() { # check NAME COMMAND...
-	name=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $count - $name"
-	else
-		failed=$((failed + 1))
-		tail -n 40 "$work/log" | sed 's/^/# /'
-		echo "not ok $count - $name"
-	fi
-}
 
 for tool in abidiff aarch64-linux-gnu-readelf cmake dpkg-deb file; do
 	command -v "$tool" >/dev/null || {
@@ -124,5 +112,4 @@ for kib in 4 16 64; do
 		check "the same static binary runs with pages of $kib KiB" runs_on $kib
 	fi
 done
-echo "1..$count"
-[ "$failed" -eq 0 ]
+finish

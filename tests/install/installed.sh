@@ -1,8 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2317 # the checks are called by name
 # usage: installed.sh SOURCE-DIRECTORY PKGCONFIGDIR   (CC, NM, DESTDIR, TEST_RUNNER in the environment)
 # Builds and runs hello.c against the installed library as a user would, by pkg-config alone. Prints TAP.
 set -u
+# shellcheck source=build-aux/tap.sh
+. "$(dirname "$0")/../../build-aux/tap.sh"
 source_dir=$1
 PKG_CONFIG_PATH=${DESTDIR-}$2${PKG_CONFIG_LIBDIR:+:$PKG_CONFIG_LIBDIR}
 PKG_CONFIG_SYSROOT_DIR=${DESTDIR-}
@@ -11,21 +14,6 @@ export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 : "${CC:=cc}" "${NM:=nm}" "${PKG_CONFIG:=pkg-config}" "${TEST_RUNNER=}"
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
-count=0
-failed=0
-
-check() { # check NAME COMMAND...
-	name=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok $count - $name"
-	else
-		failed=$((failed + 1))
-		sed 's/^/# /' "$work/log"
-		echo "not ok $count - $name"
-	fi
-}
 
 version=$("$source_dir/build-aux/version.sh")
 
@@ -87,5 +75,4 @@ for header in "$include_dir"/tslab/compat/*.h; do
 	name=${header##*/}
 	check "<$name> of tslab-compat stands alone" header_alone tslab-compat "$name" gnu99
 done
-echo "1..$count"
-[ "$failed" -eq 0 ]
+finish

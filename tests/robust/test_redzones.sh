@@ -4,23 +4,13 @@
 # A build with canaries: COUNT injected faults of each kind, then the unit tests that do not depend on size
 # classes. One for AddressSanitizer or Valgrind: each mistake is trapped. Prints TAP.
 set -u
+# shellcheck source=build-aux/tap.sh
+. "$(dirname "$0")/../../build-aux/tap.sh"
 : "${abs_top_builddir:=$PWD}" "${abs_top_srcdir:=$PWD}"
 cd "$abs_top_builddir" || exit 1
 kind=$(sed -n 's/^#define TSLAB_REDZONE //p' config.h)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-count=0
-bad=0
-
-result() { # result STATUS TEXT
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		bad=1
-		echo "not ok $count - $2"
-	fi
-}
 
 # The lines of a program that prints TAP, numbered anew.
 adopt() { # adopt LOG
@@ -83,5 +73,4 @@ case $kind in
 	exit 1
 	;;
 esac
-echo "1..$count"
-exit $bad
+finish
