@@ -68,7 +68,8 @@ void ts_sample_begin_on(struct ts_sample *sample, struct ts_lane *lane, uint64_t
 			     table);
 	}
 	if (thread) {
-		thread->sample_interval = interval;
+		/* Guard slots want to see each allocation: none is passed on (ts_sample_not_due). */
+		thread->sample_interval = ts_control_guard_interval() ? 0 : interval;
 		thread->to_sample = interval ? thread->to_sample : 0;
 	}
 	if (!interval || !thread || thread->ending || !due(thread, interval))

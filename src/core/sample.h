@@ -57,7 +57,7 @@ static inline bool ts_sample_not_due(const struct ts_lane *lane)
 
 	/* A thread that has no record, or ends, holds no lane. */
 	return ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_sampled &&
-	       thread->to_sample > 1 && !TSLAB_REDZONE && !ts_control_guard_interval() &&
+	       thread->to_sample > 1 && !TSLAB_REDZONE &&
 	       thread->sample_interval == ts_a64_load_rlx(&ts_control()->sample_interval);
 }
 

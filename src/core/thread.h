@@ -55,7 +55,7 @@ struct ts_thread {
 	char **spare_blocks; /* stack blocks, linked by their word 0 */
 	uint32_t spare_count;
 	uint64_t to_sample;       /* allocations until the next one that is timed */
-	uint64_t sample_interval; /* as this thread saw it last */
+	uint64_t sample_interval; /* as this thread saw it last; 0: none may be passed on */
 	uint64_t to_guard;        /* allocations until the next one between guard pages */
 	uint64_t guard_random;
 	uint8_t failure; /* enum ts_failure: why an allocation failed, until it is recorded */
