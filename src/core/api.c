@@ -571,8 +571,8 @@ static cold void *realloc_guarded(void *ptr, size_t bytes)
 	size_t old_bytes;
 	const void *object;
 	void *twin = ts_guard_twin(ptr, &old_bytes, &object);
-	uint64_t t = ts_range_granule(twin);
 	struct ts_lane *lane;
+	uint64_t t;
 	void *p;
 
 	if (!twin || object != ptr) {
@@ -580,6 +580,7 @@ static cold void *realloc_guarded(void *ptr, size_t bytes)
 		errno = EINVAL;
 		return NULL;
 	}
+	t = ts_range_granule(twin);
 	lane = ts_lane_of_bin((struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]));
 	p = tslab_alloc(ts_a64_load_rlx(&lane->epoch_id), bytes);
 	if (!p)

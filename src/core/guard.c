@@ -110,16 +110,6 @@ static struct slot *take_slot(void)
 	return best;
 }
 
-/* The enter site of the innermost scope, if the object lies there. */
-static uint32_t entered_at(const struct ts_lane *lane)
-{
-	const struct ts_thread *thread = ts_tls.self;
-	const struct ts_scope *scope =
-		thread && thread->depth ? &thread->scopes[thread->depth - 1] : NULL;
-
-	return scope && scope->lane == lane ? scope->site : 0;
-}
-
 /* Meta lock held. */
 static void *occupy(struct slot *slot, void *twin, size_t bytes, size_t align, uint32_t site)
 {
@@ -129,6 +119,7 @@ static void *occupy(struct slot *slot, void *twin, size_t bytes, size_t align, u
 	struct ts_epoch *epoch = ts_lane_epoch(lane);
 	char *page = page_of((unsigned)(slot - slots));
 	char *end = page + ts_os_page_bytes();
+	const struct ts_scope *scope = ts_thread_scope_in(lane);
 
 	if (!epoch || !ts_os_untrap(page, ts_os_page_bytes()))
 		return twin;
@@ -139,7 +130,7 @@ static void *occupy(struct slot *slot, void *twin, size_t bytes, size_t align, u
 	slot->bytes = bytes;
 	slot->twin = twin;
 	slot->epoch_id = ts_a64_load_rlx(&lane->epoch_id);
-	slot->entered = entered_at(lane);
+	slot->entered = scope ? scope->site : 0;
 	slot->allocated = site;
 	slot->freed = 0;
 	ts_epoch_label(epoch, slot->label);

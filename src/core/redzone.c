@@ -131,25 +131,23 @@ static void check_freed(uint64_t t, const struct ts_bin *bin, uint64_t word, siz
 /* Where the scope was entered that the object lies in, else where it was allocated. */
 static uint64_t site_of(const struct ts_lane *lane, const void *pc)
 {
-	const struct ts_thread *thread = ts_tls.self;
-	const struct ts_scope *scope =
-		thread && thread->depth ? &thread->scopes[thread->depth - 1] : NULL;
+	const struct ts_scope *scope = ts_thread_scope_in(lane);
 
-	if (scope && scope->lane == lane)
+	if (scope)
 		return scope->site;
 	return pc ? ts_site_id(pc) : 0;
 }
 
-void *ts_redzone_arm(void *p, size_t bytes, const void *pc)
+void ts_redzone_arm(void *p, size_t bytes, const void *pc)
 {
 	uint64_t t = ts_range_granule(p);
-	const struct ts_bin *bin = p ? bin_of(t) : NULL;
+	const struct ts_bin *bin = bin_of(t);
 	const struct ts_lane *lane = bin ? ts_lane_of_bin(bin) : NULL;
 	const struct ts_epoch *epoch = lane ? ts_lane_epoch(lane) : NULL;
 	uint64_t word, slot_bytes;
 
 	if (!bin || bytes > BYTES_MASK)
-		return p;
+		return;
 	slot_bytes = ts_slot_bytes(bin, t);
 	word = claim(t, 1u << NONE | 1u << LIVE | 1u << FREED);
 	if ((word & STATE) == FREED)
@@ -158,7 +156,6 @@ void *ts_redzone_arm(void *p, size_t bytes, const void *pc)
 	word = (uint64_t)bytes << BYTES_SHIFT | (site_of(lane, pc) & SITE_MASK) << SITE_SHIFT |
 	       (epoch ? ts_a64_load_rlx(&epoch->stat->label_id) : 0) << LABEL_SHIFT;
 	settle(t, word, LIVE);
-	return p;
 }
 
 void ts_redzone_disarm(uint64_t t)
@@ -177,11 +174,14 @@ void ts_redzone_disarm(uint64_t t)
 
 void ts_redzone_free(const void *p)
 {
-	uint64_t t = ts_range_granule(p);
 	const struct ts_bin *bin;
+	uint64_t t;
 
 	ts_fork_check();
-	if (!p || t >= ts_a64_load_rlx(&ts_range.granules))
+	if (!p)
+		return;
+	t = ts_range_granule(p);
+	if (t >= ts_a64_load_rlx(&ts_range.granules))
 		return;
 	bin = bin_of(t);
 	if (bin && !(ts_lane_flags(ts_lane_of_bin(bin)) & TS_LANE_HANDLES))

@@ -24,8 +24,8 @@
 #if TSLAB_REDZONE
 #define TS_REDZONE_BYTES 16u
 
-/* An allocation has got its slot. Returns p, which may be NULL. `pc`: the program's call, or NULL. */
-void *ts_redzone_arm(void *p, size_t bytes, const void *pc);
+/* An allocation has got its slot. `pc`: the program's call, or NULL. */
+void ts_redzone_arm(void *p, size_t bytes, const void *pc);
 /* Before slot t is freed, by whoever frees it. */
 void ts_redzone_disarm(uint64_t t);
 /* The same for a pointer that may be anything. */
@@ -49,11 +49,11 @@ void ts_redzone_recover(void);
 #else
 #define TS_REDZONE_BYTES 0u
 
-static inline void *ts_redzone_arm(void *p, size_t bytes, const void *pc)
+static inline void ts_redzone_arm(void *p, size_t bytes, const void *pc)
 {
+	(void)p;
 	(void)bytes;
 	(void)pc;
-	return p;
 }
 
 static inline void ts_redzone_disarm(uint64_t t)

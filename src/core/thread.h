@@ -136,6 +136,16 @@ void ts_thread_drop_one_kept(struct ts_thread *thread);
 /* The lane of the innermost scope, else the default epoch's, else ts_lane_none. */
 struct ts_lane *ts_thread_lane(const struct ts_thread *thread);
 
+/* The calling thread's innermost scope, if it is one in this lane; else NULL. */
+static inline const struct ts_scope *ts_thread_scope_in(const struct ts_lane *lane)
+{
+	const struct ts_thread *thread = ts_tls.self;
+	const struct ts_scope *scope =
+		thread && thread->depth ? &thread->scopes[thread->depth - 1] : NULL;
+
+	return scope && scope->lane == lane ? scope : NULL;
+}
+
 /* Fork recovery: every record but the survivor's is free again; the survivor shows its scopes anew. */
 void ts_thread_recover(struct ts_thread *survivor);
 
