@@ -88,12 +88,12 @@ row 'tslab watch at 1 Hz' "$(usage_of "$seconds" "$tslab" watch --count "$second
 row 'tslab record at 1 Hz' "$(usage_of "$seconds" "$tslab" record --out "$work/usage" --count "$seconds" "$victim_pid")" '% of a core' 0.1
 row 'tslab serve, scraped at 1 Hz, 64 epochs' "$(asked_of_server /metrics)" '% of a core' 0.1
 row 'tslab serve, its page open, at 1 Hz, 64 epochs' "$(asked_of_server /api/v1/snapshot)" '% of a core' 0.1
+# A span of a minute has moments in full for certain; a shorter one would say too little.
+[ "$seconds" -ge 60 ] || seconds=60
 a_day 'recording at 1 Hz, 64 epochs at rest' 64:0 50
 a_day 'recording at 1 Hz, 64 epochs, 8 at work each second' 64:8 50
-a_day 'recording at 1 Hz, 64 epochs, all at work in 18 size classes' 64:64 -
-# A span of a minute has two moments in full; a shorter one would say too little.
-[ "$seconds" -ge 60 ] || seconds=60
-a_day 'the same with --detail 30s' 64:64 50 --detail 30s
+a_day 'recording at 1 Hz, 64 epochs, all at work in 18 size classes' 64:64 50
+a_day 'the same with --detail 1s' 64:64 - --detail 1s
 start leak
 row 'tslab serve, scraped at 1 Hz, 2 epochs' "$(asked_of_server /metrics)" '% of a core' 0.1
 echo "1..$count"

@@ -38,13 +38,15 @@ ok 'diff takes a recording'
 start lifetimes 8:8
 "$tslab" record --out "$work/brief" --interval 50ms --detail 1h "$victim_pid" 2>"$work/err" &
 recorder=$!
-"$tslab" record --out "$work/full" --interval 50ms "$victim_pid" 2>>"$work/err" &
+"$tslab" record --out "$work/full" --interval 50ms --detail 50ms "$victim_pid" 2>>"$work/err" &
 other=$!
+"$tslab" record --out "$work/fits" --interval 50ms "$victim_pid" 2>>"$work/err" &
+third=$!
 sleep 1.5
 kill -STOP "$victim_pid"
 sleep 0.3
-kill -INT $recorder $other
-wait $recorder $other
+kill -INT $recorder $other $third
+wait $recorder $other $third
 sums='[.total_allocations, .total_frees, .live_objects, .live_bytes, .total_slow_path_hits, .total_remote_frees, .committed_bytes,
 	(.classes[] | [.allocations, .frees, .live_bytes]), (.epochs[] | .rss_bytes)]'
 "$tslab" stats --json "$victim_pid" | jq -c "$sums" >"$work/live.json"
@@ -54,8 +56,10 @@ ok 'between moments in full, totals and size classes are exact'
 run 0 "$tslab" replay "$work/brief" --at +0s stats --json && json .consistent && run 0 "$tslab" replay "$work/full" stats --json && json .consistent &&
 	run 1 "$tslab" replay "$work/brief" verify && shows 'different moments'
 ok 'and that counts by epoch are older is told'
-stat -c %s "$work/brief" "$work/full" >"$work/out" && [ "$(sed -n 1p "$work/out")" -lt "$(sed -n 2p "$work/out")" ]
+stat -c %s "$work/brief" "$work/fits" "$work/full" >"$work/out" && [ "$(sed -n 1p "$work/out")" -lt "$(sed -n 3p "$work/out")" ]
 ok 'which takes less space'
+[ "$(sed -n 1p "$work/out")" -le "$(sed -n 2p "$work/out")" ] && [ "$(sed -n 2p "$work/out")" -lt "$(sed -n 3p "$work/out")" ]
+ok 'a recording that is not told has as much detail as a day has room for'
 
 # -- over time -------------------------------------------------------------------------------------------
 start rate 1000

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The reader's side: a segment made by hand, then one that lies; JSON that any parser takes. */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -324,6 +325,35 @@ static void test_sink_fails(void **state)
 	ts_snapshot_free(&s);
 }
 
+/* Written as "%.6g" writes them, or the next number of six digits where that is as near. */
+static void test_reals(void **state)
+{
+	(void)state;
+	random_state = 11;
+	for (unsigned n = 0; n < 100000; n++) {
+		static const double times[] = { 1e-6, 1e-4, 1e-3, 1, 1e3 };
+		const double real = (double)(next_random() % 100000000) /
+				    (double)(1 + next_random() % 1000) * times[next_random() % 5] *
+				    (n % 7 ? 1 : 0);
+		const struct ts_value value = { .type = TS_VALUE_F64, .f64 = real };
+		struct ts_json json;
+		char *text = NULL, wanted[32];
+		size_t length = 0;
+		FILE *stream = open_memstream(&text, &length);
+
+		assert_non_null(stream);
+		ts_json_start(&json, into_text, stream);
+		ts_json_value(&json, NULL, &value);
+		assert_true(ts_json_end(&json));
+		assert_int_equal(fclose(stream), 0);
+		snprintf(wanted, sizeof(wanted), "%.6g\n", real);
+		if (strcmp(text, wanted) != 0 &&
+		    fabs(strtod(text, NULL) - real) > 1.00001 * fabs(strtod(wanted, NULL) - real))
+			fail_msg("%.17g is written %s, not %s", real, text, wanted);
+		free(text);
+	}
+}
+
 static void test_field_list(void **state)
 {
 	(void)state;
@@ -419,12 +449,12 @@ static void test_stopped_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),           cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_lengths),        cmocka_unit_test(test_unknown_kind),
-		cmocka_unit_test(test_damaged),        cmocka_unit_test(test_document),
-		cmocka_unit_test(test_escaping),       cmocka_unit_test(test_sink_fails),
-		cmocka_unit_test(test_field_list),     cmocka_unit_test(test_torn),
-		cmocka_unit_test(test_stopped_writer),
+		cmocka_unit_test(test_good),     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lengths),  cmocka_unit_test(test_unknown_kind),
+		cmocka_unit_test(test_damaged),  cmocka_unit_test(test_document),
+		cmocka_unit_test(test_escaping), cmocka_unit_test(test_sink_fails),
+		cmocka_unit_test(test_reals),    cmocka_unit_test(test_field_list),
+		cmocka_unit_test(test_torn),     cmocka_unit_test(test_stopped_writer),
 	};
 
 	return cmocka_run_group_tests_name("reader", tests, NULL, NULL);

@@ -11,25 +11,42 @@
 #include "recording.h"
 #include "tool.h"
 
+/* Left to itself a recording is as detailed as fits into so much a day, and at least each 30 s. */
+enum {
+	DAY_BYTES = 40000000,
+	DAY_MS = 86400000,
+	START_MS = 10000,   /* what there is at first to be spent: for so long */
+	SAVED_MS = 3600000, /* what may be left of a quiet time: for so long */
+	DETAIL_MOST_MS = 30000,
+};
+#define DETAIL_AS_FITS UINT64_MAX
+
 static struct {
 	const char *out;
 	uint64_t interval_ms;
-	uint64_t detail_ms; /* 0: at each interval */
+	uint64_t detail_ms;
 	uint64_t rotate_bytes;
 	size_t count;
-} set = { .interval_ms = 1000, .rotate_bytes = 100 << 20 };
+} set = { .interval_ms = 1000, .detail_ms = DETAIL_AS_FITS, .rotate_bytes = 100 << 20 };
 
 static const struct option_row options[] = {
 	{ "out", OPTION_FILE, &set.out, "FILE", "where to; it must not be there yet" },
 	{ "interval", OPTION_MS, &set.interval_ms, "TIME",
 	  "between two moments (default 1s; suffix ms, s, m)" },
 	{ "detail", OPTION_MS, &set.detail_ms, "TIME",
-	  "how often the counts by epoch are renewed, if not at each moment; totals and those by\n"
-	  "size class are. 30s halves what a busy program's recording takes, or better" },
+	  "how often each epoch's counts are renewed (default: as often as a day below 50 MB allows,\n"
+	  "at least each 30s); totals and size classes are at each moment" },
 	{ "count", OPTION_COUNT, &set.count, "N", "end after so many moments" },
 	{ "rotate", OPTION_BYTES, &set.rotate_bytes, "SIZE",
 	  "most disk space (default 100M): at half of it FILE becomes FILE.1, and a new one is begun" },
 	{ .name = NULL },
+};
+
+/* What a recording may still take for detail. */
+struct allowance {
+	int64_t credit;      /* bytes times the milliseconds of a day */
+	uint64_t full_bytes; /* the last moment in full */
+	uint64_t since_full_ms;
 };
 
 struct output {
@@ -38,6 +55,7 @@ struct output {
 	uint64_t frames;
 	struct recording_header header;
 	struct recorder *recorder;
+	struct allowance allowance;
 };
 
 /* All or nothing. False = complained. */
@@ -85,13 +103,36 @@ static bool rotate(struct output *out)
 	return begin_file(out);
 }
 
-static enum frame_kind next_kind(const struct output *out)
+static bool detail_fits(struct allowance *left)
 {
-	uint64_t each = set.detail_ms / (set.interval_ms ? set.interval_ms : 1);
+	const int64_t most = (int64_t)DAY_BYTES * SAVED_MS;
+
+	left->credit +=
+		DAY_BYTES * (int64_t)(set.interval_ms < SAVED_MS ? set.interval_ms : SAVED_MS);
+	left->credit = left->credit < most ? left->credit : most;
+	left->since_full_ms += set.interval_ms;
+	return left->since_full_ms >= DETAIL_MOST_MS ||
+	       left->credit >= (int64_t)left->full_bytes * DAY_MS;
+}
+
+static void spend(struct allowance *left, enum frame_kind kind, uint64_t bytes)
+{
+	left->credit -= (int64_t)bytes * DAY_MS;
+	if (kind == FRAME_FULL)
+		left->full_bytes = bytes;
+	if (kind != FRAME_BRIEF)
+		left->since_full_ms = 0;
+}
+
+static enum frame_kind next_kind(struct output *out)
+{
+	uint64_t each = set.detail_ms / set.interval_ms;
+	bool detailed = set.detail_ms == DETAIL_AS_FITS ? detail_fits(&out->allowance) :
+							  each <= 1 || out->frames % each == 0;
 
 	if (out->frames % KEY_FRAMES == 0)
 		return FRAME_ALONE;
-	return each > 1 && out->frames % each ? FRAME_BRIEF : FRAME_FULL;
+	return detailed ? FRAME_FULL : FRAME_BRIEF;
 }
 
 /* The process as it is now. False = complained, or it has ended. */
@@ -110,10 +151,11 @@ static bool record_moment(struct output *out, struct source *source)
 	}
 	proc_describe(source->pid, true, &target);
 	frame = recorder_frame(out->recorder, &target, a.chunks, a.chunk_count, a.gaps, kind, &bytes);
-	if (frame && kind != FRAME_ALONE && out->bytes + bytes > set.rotate_bytes / 2) {
+	if (frame && out->frames && out->bytes + bytes > set.rotate_bytes / 2) {
+		kind = FRAME_ALONE;
 		good = rotate(out);
 		frame = good ? recorder_frame(out->recorder, &target, a.chunks, a.chunk_count,
-					      a.gaps, FRAME_ALONE, &bytes) :
+					      a.gaps, kind, &bytes) :
 			       NULL;
 	}
 	detach(&a);
@@ -123,6 +165,9 @@ static bool record_moment(struct output *out, struct source *source)
 		       false;
 	if (!frame)
 		return complain("not enough memory for another moment"), false;
+	/* What begins a recording is not held against it. */
+	if (out->frames)
+		spend(&out->allowance, kind, bytes);
 	out->frames++;
 	return append(out, frame, bytes);
 }
@@ -146,7 +191,9 @@ static void describe(struct output *out, pid_t pid)
 /* The figures of one look say whose they are; the recording is of that process alone. */
 static int record(struct source *source)
 {
-	struct output out = { .fd = -1, .recorder = recorder_new() };
+	struct output out = { .fd = -1,
+			      .recorder = recorder_new(),
+			      .allowance = { .credit = (int64_t)DAY_BYTES * START_MS } };
 	char older[4096];
 	bool good;
 

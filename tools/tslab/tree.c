@@ -16,6 +16,7 @@ struct tree {
 	json_t *inside[DEPTH_MAX]; /* borrowed, from the root on */
 	int depth;
 	json_t *root;
+	bool sparse; /* without zeros: what is missing reads as 0 */
 	bool failed;
 };
 
@@ -81,8 +82,24 @@ static json_t *make_string(const char *text)
 	return value ? value : mended_string(text);
 }
 
+static bool is_zero(const struct ts_value *value)
+{
+	switch (value->type) {
+	case TS_VALUE_F64:
+		return value->f64 == 0;
+	case TS_VALUE_BOOL:
+		return !value->boolean;
+	case TS_VALUE_TEXT:
+		return !*value->text;
+	default:
+		return !value->u64;
+	}
+}
+
 static void add_value(void *context, const char *name, const struct ts_value *value)
 {
+	if (((struct tree *)context)->sparse && is_zero(value))
+		return;
 	switch (value->type) {
 	case TS_VALUE_U64:
 		add(context, name,
@@ -106,7 +123,7 @@ static void add_value(void *context, const char *name, const struct ts_value *va
 json_t *make_document(const struct ts_snapshot *snapshot, const struct source *source)
 {
 	static const struct ts_json_builder builder = { open_value, close_value, add_value };
-	struct tree tree = { .root = NULL };
+	struct tree tree = { .sparse = source->wants != NULL };
 	struct ts_json json;
 
 	ts_json_start_building(&json, &builder, &tree);
