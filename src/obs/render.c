@@ -125,10 +125,23 @@ static void put_string(struct ts_json *json, const char *string)
 	put(json, "\"", 1);
 }
 
+/* Where so many bytes can be written; far fewer than the buffer has. */
+static char *room_for(struct ts_json *json, size_t bytes)
+{
+	if (sizeof(json->buffer) - json->used <= bytes)
+		flush(json);
+	return json->buffer + json->used;
+}
+
 static void put_number(struct ts_json *json, uint64_t number)
 {
 	char digits[20], *first = digits + sizeof(digits);
 
+	if (number < 10) { /* most are */
+		*room_for(json, 1) = (char)('0' + number);
+		json->used++;
+		return;
+	}
 	do
 		*--first = (char)('0' + number % 10);
 	while (number /= 10);
@@ -171,11 +184,8 @@ static void put_real(struct ts_json *json, double real)
 static void put_name(struct ts_json *json, const char *name)
 {
 	size_t length = name ? strlen(name) : 0;
-	char *to;
+	char *to = room_for(json, length + strlen(",\"\":"));
 
-	if (sizeof(json->buffer) - json->used <= length + strlen(",\"\":"))
-		flush(json);
-	to = json->buffer + json->used;
 	if (json->comma)
 		*to++ = ',';
 	json->comma = false;

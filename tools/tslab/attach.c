@@ -129,13 +129,13 @@ static bool view_chunk(const char *path, int chunk, int ns_pid, struct ts_chunk_
 	return header.pid == (uint32_t)ns_pid && header.chunk_index == (uint32_t)chunk;
 }
 
-static void take_chunk(struct attachment *a, const char *path, int chunk, pid_t pid, int ns_pid)
+static void take_chunk(struct attachment *a, const char *path, int chunk, pid_t pid)
 {
 	struct ts_chunk_view view = { NULL, 0 };
 	bool mapped = false;
 	const char *why;
 
-	if (!view_chunk(path, chunk, ns_pid, &view, &mapped, &why)) {
+	if (!view_chunk(path, chunk, a->inner_pid, &view, &mapped, &why)) {
 		snprintf(a->why, sizeof(a->why), "process %d: its stats segment is %s", (int)pid,
 			 why);
 	} else if (!a->chunks[chunk].base) {
@@ -198,7 +198,6 @@ struct chunk_search {
 	struct attachment *a;
 	const char *instance;
 	pid_t pid;
-	int ns_pid;
 };
 
 /* Of the control page what is for readers. */
@@ -224,7 +223,7 @@ static bool take_if_chunk(const char *path, const char *link, void *context)
 	if (is_control_link(link, search->instance))
 		take_control(search->a, path);
 	if (chunk >= 0)
-		take_chunk(search->a, path, chunk, search->pid, search->ns_pid);
+		take_chunk(search->a, path, chunk, search->pid);
 	return true;
 }
 
@@ -234,9 +233,10 @@ bool attach(pid_t pid, struct attachment *a)
 {
 	/* What the program itself keeps in epochs, else what a preloaded malloc keeps for it. */
 	static const char *const instances[] = { TS_STATS_NAME, TS_STATS_MALLOC_NAME };
-	struct chunk_search search = { .a = a, .pid = pid, .ns_pid = proc_inner_pid(pid) };
+	struct chunk_search search = { .a = a, .pid = pid };
 
 	memset(a, 0, sizeof(*a));
+	a->inner_pid = proc_inner_pid(pid);
 	snprintf(a->why, sizeof(a->why),
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
 		 "with TSLAB_STATS=0",
@@ -276,7 +276,7 @@ static bool parse_mapping(const char *line, const char *instance, struct mapping
 }
 
 /* A copy of it; the mapping's parts may be several lines. */
-static void take_mapping(struct attachment *a, int memory, const struct mapping *mapping, int ns_pid)
+static void take_mapping(struct attachment *a, int memory, const struct mapping *mapping)
 {
 	size_t bytes = mapping->end - mapping->start;
 	struct ts_chunk_view view = { malloc(bytes), bytes };
@@ -286,7 +286,7 @@ static void take_mapping(struct attachment *a, int memory, const struct mapping 
 	if (!view.base)
 		return;
 	if (pread(memory, (void *)view.base, bytes, (off_t)mapping->start) == (ssize_t)bytes &&
-	    ts_snapshot_check_header(&view, &header, &why) && header.pid == (uint32_t)ns_pid &&
+	    ts_snapshot_check_header(&view, &header, &why) && header.pid == (uint32_t)a->inner_pid &&
 	    header.chunk_index == (uint32_t)mapping->chunk && !a->chunks[mapping->chunk].base) {
 		a->chunks[mapping->chunk] = view;
 		a->mapped[mapping->chunk] = false;
@@ -309,7 +309,7 @@ static void attach_memory(const struct chunk_search *search)
 	while (maps && memory >= 0 && fgets(line, sizeof(line), maps)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (parse_mapping(line, search->instance, &mapping))
-			take_mapping(search->a, memory, &mapping, search->ns_pid);
+			take_mapping(search->a, memory, &mapping);
 	}
 	if (maps)
 		fclose(maps);

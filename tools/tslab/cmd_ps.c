@@ -51,7 +51,7 @@ static void add_process(json_t *list, pid_t pid)
 
 	if ((!set.all_users && !proc_is_mine(pid)) || !attach(pid, &a))
 		return;
-	if (proc_describe(pid, true, &target) && (!set.container || *target.container)) {
+	if (proc_describe(pid, a.inner_pid, true, &target) && (!set.container || *target.container)) {
 		if (ts_snapshot_read(&snapshot, &target, a.chunks, a.chunk_count, &why))
 			json_array_append_new(list, describe(&snapshot));
 		ts_snapshot_free(&snapshot);

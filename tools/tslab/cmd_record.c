@@ -149,7 +149,7 @@ static bool record_moment(struct output *out, struct source *source)
 		complain("%s", a.why);
 		return false;
 	}
-	proc_describe(source->pid, true, &target);
+	proc_describe(source->pid, a.inner_pid, true, &target);
 	frame = recorder_frame(out->recorder, &target, a.chunks, a.chunk_count, a.gaps, kind, &bytes);
 	if (frame && out->frames && out->bytes + bytes > set.rotate_bytes / 2) {
 		kind = FRAME_ALONE;
@@ -176,7 +176,7 @@ static void describe(struct output *out, pid_t pid)
 {
 	struct ts_target target;
 
-	proc_describe(pid, true, &target);
+	proc_describe(pid, proc_inner_pid(pid), true, &target);
 	out->header = (struct recording_header){ .magic = RECORDING_MAGIC,
 						 .version = RECORDING_VERSION,
 						 .header_bytes = sizeof(out->header),

@@ -533,12 +533,27 @@ static void check_segment(struct checkup *c)
 		    "parts of the figures changed while they were read, or are missing");
 }
 
+/* Could worst_class() choose it? */
+static bool may_be_worst(const struct ts_class_view *cls, const struct ts_snapshot *s)
+{
+	uint64_t hits = ts_class_slow_hits(cls->counts), misses = cls->counts->chunk_misses;
+	bool most_hits = hits > 0, most_misses = misses > 0;
+
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++) {
+		most_hits = most_hits && ts_class_slow_hits(s->classes[i].counts) <= hits;
+		most_misses = most_misses && s->classes[i].counts->chunk_misses <= misses;
+	}
+	return most_hits || most_misses;
+}
+
 bool may_be_trouble(enum ts_field_group group, const struct ts_subject *row)
 {
 	const struct ts_epoch_view *epoch = row->epoch;
 
 	if (group == TS_GROUP_CLASS)
-		return row->cls->sum->allocs || ts_class_slow_hits(row->cls->counts);
+		return may_be_worst(row->cls, row->snapshot);
+	if (group == TS_GROUP_CLOSE)
+		return row->close->rss_before > 0;
 	if (group != TS_GROUP_EPOCH)
 		return true;
 	return epoch->domain_count || epoch->references || epoch->state != 1 ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +12,33 @@
 
 #include "tool.h"
 
-static FILE *open_file(pid_t pid, const char *file)
+enum { TEXT_BYTES = 4096 }; /* what the kernel gives of such a file at once */
+
+/* What a file says, as far as it fits; "" if it cannot be read. Returns its length. */
+static size_t read_text(const char *path, char *text, size_t text_bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? 0 : read(fd, text, text_bytes - 1);
+
+	if (fd >= 0)
+		close(fd);
+	length = length < 0 ? 0 : length;
+	text[length] = '\0';
+	return (size_t)length;
+}
+
+static size_t read_proc(pid_t pid, const char *file, char *text, size_t text_bytes)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	return fopen(path, "re");
+	return read_text(path, text, text_bytes);
 }
 
-static void first_line(FILE *file, char *line, size_t line_bytes)
+static void read_line(pid_t pid, const char *file, char *line, size_t line_bytes)
 {
-	line[0] = '\0';
-	if (!file)
-		return;
-	if (!fgets(line, (int)line_bytes, file))
-		line[0] = '\0';
+	read_proc(pid, file, line, line_bytes);
 	line[strcspn(line, "\n")] = '\0';
-	fclose(file);
 }
 
 static uint64_t now_ns(clockid_t clock)
@@ -41,83 +52,86 @@ static uint64_t now_ns(clockid_t clock)
 /* The last number of the NSpid line: the id in the innermost namespace. */
 int proc_inner_pid(pid_t pid)
 {
-	FILE *file = open_file(pid, "status");
-	int inner = (int)pid;
-	char line[256];
+	char text[TEXT_BYTES], *line, *last;
 
-	while (file && fgets(line, sizeof(line), file)) {
-		char *last = strrchr(line, '\t');
+	read_proc(pid, "status", text, sizeof(text));
+	line = strstr(text, "\nNSpid:");
+	if (!line)
+		return (int)pid;
+	line++;
+	line[strcspn(line, "\n")] = '\0';
+	last = strrchr(line, '\t');
+	return last ? atoi(last + 1) : (int)pid;
+}
 
-		if (!strncmp(line, "NSpid:", 6) && last)
-			inner = atoi(last + 1);
-	}
-	if (file)
-		fclose(file);
-	return inner;
+static uint64_t kib_of(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+	unsigned long long kib;
+
+	return line && sscanf(line + strlen(name), " %llu kB", &kib) == 1 ? kib * 1024 : 0;
 }
 
 static void read_exact_rss(pid_t pid, struct ts_target *target)
 {
-	FILE *file = open_file(pid, "smaps_rollup");
-	unsigned long long kib;
-	char line[256];
+	char text[TEXT_BYTES];
 
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "Rss: %llu kB", &kib) == 1)
-			target->rss_bytes = kib * 1024;
-		else if (sscanf(line, "Anonymous: %llu kB", &kib) == 1)
-			target->anon_rss_bytes = kib * 1024;
-	}
-	if (file)
-		fclose(file);
+	read_proc(pid, "smaps_rollup", text, sizeof(text));
+	target->rss_bytes = kib_of(text, "\nRss:");
+	target->anon_rss_bytes = kib_of(text, "\nAnonymous:");
 }
 
 /* Where the kernel or a limit hides the exact figure, or takes long to count: off by a little. */
 static void read_rss(pid_t pid, struct ts_target *target)
 {
-	FILE *file = open_file(pid, "statm");
 	unsigned long long pages, shared;
+	char text[256];
 
-	if (file && fscanf(file, "%*u %llu %llu", &pages, &shared) == 2) {
-		target->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-		target->anon_rss_bytes = (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
-	}
-	if (file)
-		fclose(file);
+	read_proc(pid, "statm", text, sizeof(text));
+	if (sscanf(text, "%*u %llu %llu", &pages, &shared) != 2)
+		return;
+	target->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	target->anon_rss_bytes = (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Container managers name a control group by 64 hexadecimal digits. */
 static void read_container(pid_t pid, char *container, size_t container_bytes)
 {
-	FILE *file = open_file(pid, "cgroup");
-	char line[1024];
+	char text[TEXT_BYTES];
 
 	container[0] = '\0';
-	while (file && fgets(line, sizeof(line), file)) {
-		for (char *at = line; *at; at++) {
-			size_t digits = strspn(at, "0123456789abcdef");
+	read_proc(pid, "cgroup", text, sizeof(text));
+	for (char *at = text; *at; at++) {
+		size_t digits = strspn(at, "0123456789abcdef");
 
-			if (digits == 64)
-				snprintf(container, container_bytes, "%.64s", at);
-			at += digits ? digits - 1 : 0;
-		}
+		if (digits == 64)
+			snprintf(container, container_bytes, "%.64s", at);
+		at += digits ? digits - 1 : 0;
 	}
-	if (file)
-		fclose(file);
 }
 
-bool proc_describe(pid_t pid, bool brief, struct ts_target *target)
+/* The same until the machine ends. */
+static const char *boot_id(void)
+{
+	static char id[40];
+
+	if (!id[0])
+		read_text("/proc/sys/kernel/random/boot_id", id, sizeof(id));
+	id[strcspn(id, "\n")] = '\0';
+	return id;
+}
+
+bool proc_describe(pid_t pid, int inner_pid, bool brief, struct ts_target *target)
 {
 	memset(target, 0, sizeof(*target));
 	target->pid = (int)pid;
-	target->ns_pid = proc_inner_pid(pid);
+	target->ns_pid = inner_pid;
 	target->source = "live";
 	target->realtime_ns = now_ns(CLOCK_REALTIME);
 	target->boot_ns = now_ns(CLOCK_BOOTTIME);
 	target->monotonic_ns = now_ns(CLOCK_MONOTONIC);
-	first_line(open_file(pid, "comm"), target->comm, sizeof(target->comm));
-	first_line(fopen("/proc/sys/kernel/random/boot_id", "re"), target->boot_id,
-		   sizeof(target->boot_id));
+	read_line(pid, "comm", target->comm, sizeof(target->comm));
+	snprintf(target->boot_id, sizeof(target->boot_id), "%s", boot_id());
 	read_container(pid, target->container, sizeof(target->container));
 	if (!brief)
 		read_exact_rss(pid, target);
@@ -128,11 +142,10 @@ bool proc_describe(pid_t pid, bool brief, struct ts_target *target)
 
 bool proc_is_alive(pid_t pid)
 {
-	FILE *file = open_file(pid, "stat");
-	char line[256];
 	const char *name_end;
+	char line[256];
 
-	first_line(file, line, sizeof(line));
+	read_proc(pid, "stat", line, sizeof(line));
 	/* "PID (name) STATE ...": Z has ended, and waits for its parent to see. */
 	name_end = strrchr(line, ')');
 	return name_end && name_end[1] == ' ' && name_end[2] != 'Z' && name_end[2] != 'X';
@@ -180,11 +193,11 @@ bool proc_is_named(pid_t pid, const char *name)
 	char comm[32], command[4096];
 	const char *slash;
 
-	first_line(open_file(pid, "comm"), comm, sizeof(comm));
+	read_line(pid, "comm", comm, sizeof(comm));
 	if (!strcmp(comm, name))
 		return true;
 	/* comm is cut at 15 bytes; the command line is not. */
-	first_line(open_file(pid, "cmdline"), command, sizeof(command));
+	read_line(pid, "cmdline", command, sizeof(command));
 	slash = strrchr(command, '/');
 	return !strcmp(slash ? slash + 1 : command, name);
 }

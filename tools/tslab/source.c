@@ -138,7 +138,7 @@ static struct reading *read_process(struct source *source)
 		complain("%s", a.why);
 		return NULL;
 	}
-	proc_describe(source->pid, source->brief, &target);
+	proc_describe(source->pid, a.inner_pid, source->brief, &target);
 	target.doctor_threshold_s = a.doctor_threshold_s;
 	reading = read_attachment(source, &a, &target);
 	if (reading)

@@ -46,10 +46,10 @@ int finish_output(int code);
 int print_json(const json_t *value, int code);
 
 /* -- proc.c: what /proc says -- */
-/* `brief`: the resident set as the kernel has it at hand; exact, it looks at every page. */
-bool proc_describe(pid_t pid, bool brief, struct ts_target *target);
 /* Its number in its own namespace. */
 int proc_inner_pid(pid_t pid);
+/* `brief`: the resident set as the kernel has it at hand; exact, it looks at every page. */
+bool proc_describe(pid_t pid, int inner_pid, bool brief, struct ts_target *target);
 /* False also for one that has ended and waits for its parent. */
 bool proc_is_alive(pid_t pid);
 bool proc_is_mine(pid_t pid);
@@ -63,6 +63,7 @@ struct attachment {
 	struct ts_chunk_view chunks[TS_SNAPSHOT_CHUNKS_MAX];
 	bool mapped[TS_SNAPSHOT_CHUNKS_MAX];
 	size_t chunk_count;
+	int inner_pid;               /* its number in its own namespace */
 	uint64_t doctor_threshold_s; /* of the control page; 0 = none */
 	bool gaps;     /* chunks are missing: private memory of the process, or too many */
 	char why[256]; /* a sentence, if nothing could be attached */
