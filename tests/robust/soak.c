@@ -4,7 +4,8 @@
  * another thread, closes or discards them. After each: committed memory, resident memory, mappings.
  *
  *   soak [--cycles N]       as TAP: no drift from the tenth cycle on, RSS within a tenth
- *   soak --seconds N        as long as that; besides, the slopes in percent an hour (0.1 from ten minutes on)
+ *   soak --seconds N        as long as that, five cycles a second where the machine has the time for them; besides, the
+ *                           slopes in percent an hour (0.1 from ten minutes on)
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -14,11 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <tslab/stats.h>
 #include <tslab/tslab.h>
 
-enum { EPOCHS = 8, OBJECTS = 2000, WARM_CYCLES = 10, JUDGED_SECONDS = 600 };
+enum { EPOCHS = 8, OBJECTS = 2000, WARM_CYCLES = 10, JUDGED_SECONDS = 600, CYCLE_US = 200000 };
 
 /* Of one quantity, over all cycles that count: least squares against the time. */
 struct series {
@@ -166,6 +168,15 @@ static void judge(const struct series *s, double ratio_most, bool slopes)
 	result(slope(s) <= 0.1, text);
 }
 
+/* The load is constant: a cycle that is early waits for its time. */
+static void wait_until(double due)
+{
+	double left = due - seconds();
+
+	if (left > 0)
+		usleep((useconds_t)(left * 1e6));
+}
+
 static unsigned long number(const char *text)
 {
 	char *end;
@@ -193,6 +204,8 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	while (most_seconds ? seconds() - began < (double)most_seconds : done < cycles) {
+		if (most_seconds)
+			wait_until(began + (double)done * CYCLE_US / 1e6);
 		cycle();
 		if (++done <= WARM_CYCLES)
 			continue;
