@@ -36,8 +36,9 @@ struct tag {
 struct worker {
 	pthread_t thread;
 	uint64_t random;
-	uint64_t steps;
-	uint64_t refused; /* allocations that met a closing epoch */
+	uint64_t steps,
+		operations; /* operations: allocations, frees, begins and ends of scopes and epochs */
+	uint64_t refused;   /* allocations that met a closing epoch */
 	unsigned depth;
 	tslab_epoch_t scope[DEPTH];
 };
@@ -102,8 +103,8 @@ static void verify(const struct tag *tag)
 
 static size_t random_bytes(struct worker *w)
 {
-	uint64_t kind = rnd(&w->random) % 1000;
-	uint64_t most = kind < 800 ? 800 : kind < 980 ? 8000 : kind < 998 ? 70000 : 3000000;
+	uint64_t kind = rnd(&w->random) % 10000;
+	uint64_t most = kind < 9600 ? 400 : kind < 9960 ? 8000 : kind < 9996 ? 70000 : 3000000;
 
 	return sizeof(struct tag) + rnd(&w->random) % most;
 }
@@ -118,11 +119,12 @@ static struct tag *swap_object(struct worker *w, struct tag *with)
 	return __atomic_exchange_n(&objects[rnd(&w->random) % OBJECTS], with, __ATOMIC_ACQ_REL);
 }
 
-static void verify_and_free(struct tag *tag)
+static void verify_and_free(struct worker *w, struct tag *tag)
 {
 	if (tag)
 		verify(tag);
 	tslab_free(tag);
+	w->operations += tag != NULL;
 }
 
 /* -------------------------------------------------------------------------------------- actions -- */
@@ -149,6 +151,7 @@ static void allocate(struct worker *w)
 	struct tag *tag;
 
 	errno = 0;
+	w->operations++;
 	tag = allocate_somewhere(w, bytes);
 	if (tag) {
 		if ((uintptr_t)tag % TSLAB_ALIGNMENT)
@@ -159,7 +162,25 @@ static void allocate(struct worker *w)
 	} else {
 		die("allocation of %zu bytes: errno %d", bytes, errno);
 	}
-	verify_and_free(swap_object(w, tag));
+	verify_and_free(w, swap_object(w, tag));
+}
+
+/* Small objects, one after another, for objects of whoever left one. */
+static void trade(struct worker *w)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		size_t bytes = sizeof(struct tag) + rnd(&w->random) % 100;
+		struct tag *tag = tslab_malloc(bytes);
+
+		w->operations++;
+		if (tag)
+			mark(tag, bytes, i);
+		else if (errno == ESTALE)
+			w->refused++;
+		else
+			die("malloc(%zu): errno %d", bytes, errno);
+		verify_and_free(w, swap_object(w, tag));
+	}
 }
 
 static void resize(struct worker *w)
@@ -171,6 +192,7 @@ static void resize(struct worker *w)
 		return;
 	verify(tag);
 	errno = 0;
+	w->operations++;
 	moved = tslab_realloc(tag, bytes);
 	if (moved) {
 		mark(moved, bytes, rnd(&w->random));
@@ -180,7 +202,7 @@ static void resize(struct worker *w)
 	} else {
 		verify(tag);
 	}
-	verify_and_free(swap_object(w, tag));
+	verify_and_free(w, swap_object(w, tag));
 }
 
 static void free_batch(struct worker *w)
@@ -192,6 +214,7 @@ static void free_batch(struct worker *w)
 
 		if (tag)
 			verify(tag);
+		w->operations += tag != NULL;
 		batch[i] = tag;
 	}
 	if (tslab_free_many(batch, BATCH) != BATCH)
@@ -208,6 +231,7 @@ static void pass_handle(struct worker *w)
 	if (error && error != -ESTALE)
 		die("handle_alloc: %d", error);
 	w->refused += error != 0;
+	w->operations++;
 	if (!error) {
 		tag = tslab_handle_get(heap, fresh);
 		if (!tag)
@@ -220,6 +244,7 @@ static void pass_handle(struct worker *w)
 	tag = tslab_handle_get(heap, old);
 	if (!tag || tag->seed != old)
 		die("handle %#llx leads to %p", (unsigned long long)old, (void *)tag);
+	w->operations++;
 	if (tslab_handle_free(heap, old) != 0)
 		die("handle %#llx cannot be freed", (unsigned long long)old);
 	if (tslab_handle_free(heap, old) != -ESTALE)
@@ -233,6 +258,7 @@ static void enter(struct worker *w)
 
 	if (w->depth == DEPTH)
 		return;
+	w->operations++;
 	error = tslab_domain_enter(epoch);
 	if (error && error != -ESTALE)
 		die("enter: %d", error);
@@ -246,6 +272,7 @@ static void leave(struct worker *w)
 		return;
 	if (tslab_domain_current() != w->scope[w->depth - 1])
 		die("the current scope is not the innermost");
+	w->operations++;
 	if (tslab_domain_exit(w->scope[--w->depth]) != 0)
 		die("exit failed");
 }
@@ -267,6 +294,7 @@ static void replace_epoch(struct worker *w)
 	int error;
 
 	old = __atomic_exchange_n(&epochs[rnd(&w->random) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
+	w->operations += 2;
 	error = tslab_epoch_close(old);
 	if (error)
 		die("close: %d", error);
@@ -280,6 +308,7 @@ static tslab_epoch_t begin_scope(struct worker *w)
 	int error = tslab_scope_begin(
 		heap, labels[rnd(&w->random) % (sizeof(labels) / sizeof(labels[0]))], &epoch);
 
+	w->operations++;
 	if (error)
 		die("scope_begin: %d", error);
 	return epoch;
@@ -303,9 +332,12 @@ static void request(struct worker *w)
 	}
 	for (unsigned i = 0; i < count; i++) {
 		verify(mine[i]);
-		if (!keep || i % keep)
+		if (!keep || i % keep) {
 			tslab_free(mine[i]);
+			w->operations++;
+		}
 	}
+	w->operations += count + 1;
 	if (rnd(&w->random) % 8 == 0)
 		request(w);
 	if (rnd(&w->random) % 8 == 0) {
@@ -324,6 +356,7 @@ static void errand(struct worker *w)
 
 	for (unsigned i = (unsigned)(rnd(&w->random) % 40); i > 0; i--)
 		allocate(w);
+	w->operations++;
 	if (tslab_scope_close(epoch) != 0)
 		die("close of an own scope failed");
 }
@@ -335,6 +368,7 @@ static void exchange_scopes(struct worker *w)
 	int error;
 
 	allocate(w);
+	w->operations += 3;
 	if (tslab_domain_exit(fresh) != 0)
 		die("exit of an own epoch failed");
 	old = __atomic_exchange_n(&epochs[rnd(&w->random) % EPOCHS], fresh, __ATOMIC_ACQ_REL);
@@ -370,7 +404,7 @@ static void advance(struct worker *w)
 {
 	int error = tslab_epoch_advance(heap, NULL);
 
-	(void)w;
+	w->operations++;
 	if (error)
 		die("advance: %d", error);
 }
@@ -379,9 +413,10 @@ static const struct {
 	void (*act)(struct worker *w);
 	unsigned weight;
 } actions[] = {
-	{ allocate, 600 }, { resize, 60 }, { free_batch, 10 },   { pass_handle, 100 },
-	{ enter, 100 },    { leave, 105 }, { replace_epoch, 8 }, { request, 16 },
-	{ look, 2 },       { advance, 2 }, { errand, 4 },        { exchange_scopes, 4 },
+	{ allocate, 600 },      { trade, 300 }, { resize, 60 }, { free_batch, 10 },
+	{ pass_handle, 100 },   { enter, 100 }, { leave, 105 }, { replace_epoch, 8 },
+	{ request, 16 },        { look, 2 },    { advance, 2 }, { errand, 4 },
+	{ exchange_scopes, 4 },
 };
 
 static void *work(void *arg)
@@ -410,7 +445,7 @@ static void run(unsigned threads, unsigned seconds, uint64_t seed)
 {
 	static struct worker workers[THREADS_MAX];
 	const struct timespec duration = { .tv_sec = seconds };
-	uint64_t steps = 0, refused = 0;
+	uint64_t steps = 0, operations = 0, refused = 0;
 
 	for (unsigned i = 0; i < EPOCHS; i++)
 		epochs[i] = open_epoch();
@@ -424,16 +459,20 @@ static void run(unsigned threads, unsigned seconds, uint64_t seed)
 	for (unsigned i = 0; i < threads; i++) {
 		pthread_join(workers[i].thread, NULL);
 		steps += workers[i].steps;
+		operations += workers[i].operations;
 		refused += workers[i].refused;
 	}
-	printf("# %llu steps, %llu allocations met a closing epoch\n", (unsigned long long)steps,
+	printf("# %llu steps, %llu operations, %llu allocations met a closing epoch\n",
+	       (unsigned long long)steps, (unsigned long long)operations,
 	       (unsigned long long)refused);
 }
 
 static void empty_the_tables(void)
 {
+	struct worker last = { .random = 0 };
+
 	for (unsigned i = 0; i < OBJECTS; i++)
-		verify_and_free(objects[i]);
+		verify_and_free(&last, objects[i]);
 	for (unsigned i = 0; i < HANDLES; i++)
 		if (handles[i] != TSLAB_HANDLE_NONE && tslab_handle_free(heap, handles[i]) != 0)
 			die("a handle was lost");
