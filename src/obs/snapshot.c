@@ -589,9 +589,11 @@ static bool finish_domains(struct ts_snapshot *s)
 	for (size_t i = 0; i < s->domain_count; i++) {
 		struct ts_epoch_view *epoch = find_epoch(s, s->domains[i].epoch_id);
 
-		count_enters(s, epoch, &s->domains[i]);
 		s->domains[i].place = find_place(s, s->domains[i].site);
-		if (epoch && !epoch->domain_count++)
+		if (!epoch)
+			continue;
+		count_enters(s, epoch, &s->domains[i]);
+		if (!epoch->domain_count++)
 			epoch->first_domain = i;
 	}
 	return true;
