@@ -6,6 +6,7 @@
  * works and all figures balance. Each plan runs in a process of its own and must have hit.
  *
  *   faults [--every]        without --every, calls after the 12th of a function are sampled
+ *   faults --one-error      each of these calls fails with the first of the errors alone
  *
  * At the end it says where in the program each function was called from (test_faults.sh reads it).
  */
@@ -31,6 +32,7 @@ static const struct {
 enum { ERRORS = sizeof(errors) / sizeof(errors[0]) };
 
 static bool every;
+static unsigned errors_each = ERRORS; /* the first so many */
 static char directory[] = "/tmp/tslab-faults-XXXXXX";
 
 struct plan {
@@ -108,7 +110,7 @@ static bool all_errors(struct plan *next)
 	if (!hit(next, 0, false))
 		return false;
 	/* Lines on stderr keep a pause: how many there are depends on the time. */
-	for (unsigned i = 1; i < 2 * ERRORS; i++)
+	for (unsigned i = 1; i < 2 * errors_each; i++)
 		assert_true(hit(next, i / 2, i % 2) ||
 			    (next->fault.function == FAULT_write && next->fault.nth > 1));
 	return true;
@@ -121,7 +123,7 @@ static unsigned long long every_call(struct plan *next)
 	next->companion = no_fault;
 	for (next->fault.nth = 1; all_errors(next);
 	     next->fault.nth += every || next->fault.nth < 12 ? 1 : 1 + next->fault.nth / 3)
-		plans += 2 * ERRORS;
+		plans += 2 * errors_each;
 	return plans;
 }
 
@@ -192,10 +194,15 @@ int main(int argc, char **argv)
 	static enum fault_function functions[FAULT_FUNCTIONS];
 	char command[64];
 
-	every = argc > 1 && !strcmp(argv[1], "--every");
+	if (argc == 2 && !strcmp(argv[1], "--every"))
+		every = true;
+	else if (argc == 2 && !strcmp(argv[1], "--one-error"))
+		errors_each = 1;
+	else if (argc > 1)
+		return 2;
 	fault_record = mmap(NULL, sizeof(*fault_record), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (argc > 1 + every || fault_record == MAP_FAILED || !mkdtemp(directory))
+	if (fault_record == MAP_FAILED || !mkdtemp(directory))
 		return 2;
 	for (unsigned f = 0; f < FAULT_FUNCTIONS; f++) {
 		functions[f] = f;
