@@ -12,11 +12,7 @@ patient() {
 	patient_pid=$!
 	exec 5>"$work/patient.in"
 	rm -f "$work/patient.in"
-	waited=0
-	until grep -q ready "$work/patient.out" || [ $waited -ge 400 ]; do
-		waited=$((waited + 1))
-		sleep 0.05
-	done
+	await grep -q ready "$work/patient.out"
 	status=0
 	# shellcheck disable=SC2001,SC2046 # words without spaces
 	"$1" $(shift && echo "$@" | sed "s/PID/$patient_pid/g") >"$work/patient.said" 2>&1 || status=$?
@@ -78,11 +74,15 @@ row_13_class_3_cache_undersized() {
 
 # What close gives back is back at once, so little of it is ever "reclaimable".
 row_21_rate_of_reclamation() {
+	thrice rate_of_reclamation
+}
+
+rate_of_reclamation() {
 	(
-		cd "$work" && mkfifo reclaim.in && : >reclaim.out
+		cd "$work" && rm -f reclaim.in && mkfifo reclaim.in && : >reclaim.out
 		"$programs/cli/victim" reclaim <reclaim.in >reclaim.out &
 		exec 6>reclaim.in
-		until grep -q ready reclaim.out; do sleep 0.05; done
+		await grep -q ready reclaim.out
 		"$tslab" watch --json --interval 1s --count 4 --fields total_madvise_bytes,epochs.reclaimable_bytes $! >reclaimed
 		exec 6>&-
 		wait

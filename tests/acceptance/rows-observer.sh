@@ -24,7 +24,7 @@ row_78_no_clock_by_default() {
 }
 
 row_79_a_lock_that_is_counted_beyond_a_plain_one() {
-	says 'limit 2: met$' "$abs_top_builddir/tslab-bench-watching" --locks
+	thrice says 'limit 2: met$' "$abs_top_builddir/tslab-bench-watching" --locks
 }
 
 row_99_labels_cost_the_fast_path_nothing() {

@@ -6,12 +6,7 @@
 row_134_serve_metrics() {
 	"$tslab" serve --port 2112 --interval 5s "$target_pid" 2>"$work/server" &
 	server_pid=$!
-	waited=0
-	until curl -sf -o "$work/served" http://127.0.0.1:2112/metrics; do
-		waited=$((waited + 1))
-		[ $waited -lt 50 ] || return 1
-		sleep 0.1
-	done
+	await curl -sf -o "$work/served" http://127.0.0.1:2112/metrics || return 1
 	kill "$server_pid"
 	wait "$server_pid" || return 1
 	says 'label="background-worker-3"} 2$' cat "$work/served" || return 1

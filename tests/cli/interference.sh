@@ -5,15 +5,15 @@
 # A virtual machine was said to show two or three times, bare metal 1.1 times: one of both is here, the other needs
 # hardware. The clocks' own time is taken off either, so that short allocations may well show less than 1.
 set -eu
+# shellcheck source=tests/patience.sh
+. "$(dirname "$0")/../patience.sh"
 tslab=$1
 pid=$2
 "$tslab" set sample-rate=16 "$pid"
-waited=0
-until [ "$("$tslab" stats --json "$pid" | jq .sampling.alloc_samples)" -ge 1000 ]; do
-	waited=$((waited + 1))
-	[ $waited -lt 100 ] || exit 1
-	sleep 0.1
-done
+samples() {
+	[ "$("$tslab" stats --json "$pid" | jq .sampling.alloc_samples)" -ge 1000 ]
+}
+await samples
 "$tslab" set sample-rate=0 "$pid"
 ratio=$("$tslab" stats --json "$pid" | jq '.sampling.wall_cpu_ratio * 100 | round / 100')
 if grep -q '^flags.* hypervisor' /proc/cpuinfo; then

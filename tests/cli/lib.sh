@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: MIT
 # What the tests of the tool share: a victim to look into, and TAP. Sourced.
 : "${abs_top_builddir:=$PWD}" "${TEST_RUNNER=}"
+# shellcheck source=tests/patience.sh
+. "${abs_top_srcdir:?}/tests/patience.sh"
 # A cross build is looked into with a tool of this machine.
 # shellcheck disable=SC2034 # for those that source this
 tslab=${TSLAB_TOOL-$abs_top_builddir/tools/tslab/tslab}
 victim=$abs_top_builddir/tests/cli/victim
-source=${abs_top_srcdir:?}/tests/cli/victim.c
+source=$abs_top_srcdir/tests/cli/victim.c
 work=$(mktemp -d) || exit 99
 chmod 755 "$work"
 count=0
@@ -49,16 +51,37 @@ start() { # start ARGUMENT...: a victim that has done as told; AS in the environ
 	${AS-} $TEST_RUNNER "$victim" "$@" <"$work/in" >"$work/ready" 2>"$work/victim.err" &
 	victim_pid=$!
 	exec 3>"$work/in"
-	waited=0
-	until grep -q ready "$work/ready"; do
-		waited=$((waited + 1))
-		if [ $waited -eq 400 ] || ! kill -0 "$victim_pid"; then
-			sed 's/^/# victim: /' "$work/victim.err"
-			echo "Bail out! the victim did not start"
-			exit 1
-		fi
-		sleep 0.05
-	done
+	await ready_or_gone
+	grep -q ready "$work/ready" || {
+		sed 's/^/# victim: /' "$work/victim.err"
+		echo "Bail out! the victim did not start"
+		exit 1
+	}
+}
+
+ready_or_gone() {
+	grep -q ready "$work/ready" || ! kill -0 "$victim_pid"
+}
+
+# tell WORD: the victim does as told, and says so
+tell() {
+	repaired=$(grep -c repaired "$work/ready")
+	echo "$1" >&3
+	await did $((repaired + 1))
+}
+
+did() { # did NUMBER: as often the victim has said that it did as told
+	[ "$(grep -c repaired "$work/ready")" -eq "$1" ]
+}
+
+# waits PID: a command that goes on for ever is at its first pause, and ends as told from now on
+waits() {
+	blocked=$(sed -n 's/^SigBlk:[^0-9a-f]*//p' "/proc/$1/status") && [ $((0x$blocked >> 14 & 1)) -eq 1 ]
+}
+
+# has_lines FILE NUMBER: at least
+has_lines() {
+	[ "$(wc -l <"$1")" -ge "$2" ]
 }
 
 run() { # run STATUS COMMAND...: it ends with this status; what it prints is kept

@@ -14,9 +14,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <tslab/stats.h>
 #include <tslab/tslab.h>
 
 #include "core/lock.h"
@@ -247,17 +247,27 @@ static void closing_backlog(void)
 
 /*
  * A thread that is taken off its processor while it has the pool's lock: who needs the pool waits. When that
- * happens on a crowded machine is chance; here it is for sure.
+ * happens on a crowded machine is chance; here it is for sure: it begins when the other one waits.
  */
 static _Atomic bool held;
 
+static uint64_t contended(void)
+{
+	struct tslab_process_stats now = { .struct_bytes = sizeof(now) };
+
+	require(!tslab_stats_process(&now), "statistics");
+	return now.lock_contended;
+}
+
 static void *hold_the_pool(void *arg)
 {
-	const struct timespec pause = { .tv_nsec = 100000000 };
+	uint64_t before = contended();
 
 	ts_lock(&ts_lock_pool);
 	held = arg != NULL;
-	nanosleep(&pause, NULL);
+	for (int ms = 0; ms < 10000 && contended() == before; ms++)
+		usleep(1000);
+	usleep(100000);
 	ts_unlock(&ts_lock_pool);
 	return NULL;
 }

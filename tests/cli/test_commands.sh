@@ -24,8 +24,8 @@ watch_a_rate() {
 		jq -se 'all(.seconds > 0.9) and all(.live_objects > 0) and
 			all((."classes.allocations_per_sec" - .total_allocations_per_sec) | fabs < 20)' "$work/out" >/dev/null
 }
-# On a crowded machine the victim may be late.
-watch_a_rate || watch_a_rate || watch_a_rate
+# On a crowded machine the victim may be late, by more than 80 ms.
+await watch_a_rate
 ok 'watch shows what changes by the second'
 run 0 "$tslab" watch --interval 50ms --count 2 "$victim_pid" && [ "$(wc -l <"$work/out")" -eq 3 ] &&
 	shows 'total_allocations/s' 'rss_bytes_current$'
@@ -33,8 +33,11 @@ ok 'and as text, with a heading'
 run 0 "$tslab" top --classes --by slow_path_rate --window 1s --n 5 "$victim_pid" && shows 'slow_path_hits_per_sec' &&
 	[ "$(wc -l <"$work/out")" -eq 6 ]
 ok 'top --window ranks by a rate'
-run 0 "$tslab" top --classes --by allocations --window 1s --n 2 --json "$victim_pid" &&
-	within "$(jq '.[0].allocations_per_sec' "$work/out")" 1000 5 && json '.[0].object_size == 192 and .[1].object_size == 64'
+top_by_a_rate() {
+	run 0 "$tslab" top --classes --by allocations --window 1s --n 2 --json "$victim_pid" &&
+		within "$(jq '.[0].allocations_per_sec' "$work/out")" 1000 5 && json '.[0].object_size == 192 and .[1].object_size == 64'
+}
+await top_by_a_rate
 ok 'which is the largest first'
 "$tslab" stats --json "$victim_pid" >"$work/one.json"
 run 2 "$tslab" top --window 1s --file "$work/one.json" && says 'takes a process'
@@ -47,15 +50,15 @@ done
 # What it says about the end comes at the end of its process.
 "$tslab" watch --interval 100ms "$victim_pid" >"$work/out" 2>"$work/err" &
 watcher=$!
-sleep 0.5
+await has_lines "$work/out" 3
 ended=$victim_pid
 end_victim
-wait $watcher && says "process $ended has ended" && [ "$(wc -l <"$work/out")" -ge 3 ]
+wait $watcher && says "process $ended has ended" && has_lines "$work/out" 3
 ok 'watch ends with the process'
 start leak closing
 "$tslab" watch --interval 10s "$victim_pid" >"$work/out" 2>"$work/err" &
 watcher=$!
-sleep 0.3
+await waits $watcher
 kill -TERM $watcher
 wait $watcher
 ok 'and when it is asked to, between two lines too'
@@ -97,14 +100,10 @@ ok 'what cannot be traced'
 start fail-later
 "$tslab" trace failures --follow --interval 50ms "$victim_pid" >"$work/out" 2>"$work/err" &
 tracer=$!
-sleep 0.3
+await waits $tracer
 [ ! -s "$work/out" ] || echo 'printed too early' >>"$work/err"
-echo fail >&3
-waited=0
-until [ "$(wc -l <"$work/out")" -ge 5 ] || [ $waited -ge 100 ]; do
-	sleep 0.05
-	waited=$((waited + 1))
-done
+tell fail
+await has_lines "$work/out" 5
 end_victim
 wait $tracer && [ "$(wc -l <"$work/out")" -eq 5 ] && says 'has ended' && ! says 'early'
 ok 'trace failures --follow shows them as they happen'
@@ -253,19 +252,10 @@ run 0 "$tslab" doctor "$victim_pid" && run 0 "$tslab" set doctor-threshold=1s "$
 ok "set doctor-threshold: the doctor's, where it is not told otherwise"
 run 2 "$tslab" set doctor-threshold=soon "$victim_pid" && says 'no value' && run 2 "$tslab" set capture-sites=2 "$victim_pid"
 ok 'what is no value is refused'
-fail_once() {
-	echo fail >&3
-	waited=0
-	until [ "$(grep -c repaired "$work/ready")" -eq "$1" ]; do
-		waited=$((waited + 1))
-		[ $waited -lt 100 ] || return 1
-		sleep 0.05
-	done
-}
-run 0 "$tslab" set capture-sites=0 "$victim_pid" && fail_once 1 && run 0 "$tslab" stats --json "$victim_pid" &&
+run 0 "$tslab" set capture-sites=0 "$victim_pid" && tell fail && run 0 "$tslab" stats --json "$victim_pid" &&
 	json '.alloc_failures.recent | length == 5 and all(.site == "")' &&
 	json '[.epochs[].domains[]] | length > 0 and all(.site != "")' &&
-	run 0 "$tslab" set capture-sites=1 "$victim_pid" && fail_once 2 && run 0 "$tslab" stats --json "$victim_pid" &&
+	run 0 "$tslab" set capture-sites=1 "$victim_pid" && tell fail && run 0 "$tslab" stats --json "$victim_pid" &&
 	json '.alloc_failures.recent | length == 10 and ([.[] | select(.site != "")] | length) == 5'
 ok 'set capture-sites: places are looked up, or not'
 

@@ -7,6 +7,11 @@ set -u
 . "$abs_top_srcdir/tests/cli/lib.sh"
 need jq python3 cmp
 
+# moments FILE NUMBER: so many are recorded
+moments() {
+	[ "$("$tslab" replay "$1" --json | jq .moments)" -ge "$2" ]
+}
+
 # -- the same figures ------------------------------------------------------------------------------------
 start leak traffic failures closing
 line=$(line_of 'LEAK \*/')
@@ -42,9 +47,13 @@ recorder=$!
 other=$!
 "$tslab" record --out "$work/fits" --interval 50ms "$victim_pid" 2>>"$work/err" &
 third=$!
-sleep 1.5
+for file in brief full fits; do
+	await moments "$work/$file" 20
+done
 kill -STOP "$victim_pid"
-sleep 0.3
+for file in brief full fits; do # one that began before may end after it, the next does not
+	await moments "$work/$file" $(($("$tslab" replay "$work/$file" --json | jq .moments) + 2))
+done
 kill -INT $recorder $other $third
 wait $recorder $other $third
 sums='[.total_allocations, .total_frees, .live_objects, .live_bytes, .total_slow_path_hits, .total_remote_frees, .committed_bytes,
@@ -56,34 +65,56 @@ ok 'between moments in full, totals and size classes are exact'
 run 0 "$tslab" replay "$work/brief" --at +0s stats --json && json .consistent && run 0 "$tslab" replay "$work/full" stats --json && json .consistent &&
 	run 1 "$tslab" replay "$work/brief" verify && shows 'different moments'
 ok 'and that counts by epoch are older is told'
-stat -c %s "$work/brief" "$work/fits" "$work/full" >"$work/out" && [ "$(sed -n 1p "$work/out")" -lt "$(sed -n 3p "$work/out")" ]
+# Bytes a moment: one of them may have more moments than another.
+for file in brief fits full; do
+	"$tslab" replay "$work/$file" --json
+done | jq '.bytes / .moments' | jq -s . >"$work/out"
+json '.[0] < .[2]'
 ok 'which takes less space'
-[ "$(sed -n 1p "$work/out")" -le "$(sed -n 2p "$work/out")" ] && [ "$(sed -n 2p "$work/out")" -lt "$(sed -n 3p "$work/out")" ]
+json '.[0] <= 1.1 * .[1] and .[1] < .[2]'
 ok 'a recording that is not told has as much detail as a day has room for'
 
 # -- over time -------------------------------------------------------------------------------------------
-start rate 1000
-"$tslab" record --out "$work/rising" --interval 100ms "$victim_pid" 2>"$work/err" &
-recorder=$!
-sleep 2.5
-end_victim
-wait $recorder && says 'has ended' && run 0 "$tslab" replay "$work/rising" && shows 'victim|qemu' 'moments from 20'
+record_rising() {
+	rm -f "$work/rising"
+	start rate 1000
+	"$tslab" record --out "$work/rising" --interval 100ms "$victim_pid" 2>"$work/err" &
+	recorder=$!
+	await moments "$work/rising" 25
+	end_victim
+	wait $recorder && cp "$work/err" "$work/ended"
+}
+rises_by() { # rises_by MOMENT MOMENT: allocations from one to the other
+	first=$("$tslab" replay "$work/rising" --at "$1" stats --json | jq .total_allocations)
+	later=$("$tslab" replay "$work/rising" --at "$2" stats --json | jq .total_allocations)
+	echo $((later - first))
+}
+rates() {
+	run 0 "$tslab" replay "$work/rising" --at +0s watch --interval 500ms --json &&
+		jq -se 'length >= 4 and all(.total_allocations_per_sec > 800 and .total_allocations_per_sec < 1200)' "$work/out" >/dev/null
+}
+goes_to_a_moment() {
+	rise=$(rises_by +0s +1s)
+	echo "$rise" >"$work/out"
+	[ "$rise" -ge 800 ] && [ "$rise" -le 1200 ] && [ "$(rises_by +1s +2s)" -gt 0 ]
+}
+# On a crowded machine the victim or the recorder may be late.
+on_time() {
+	record_rising && rates && goes_to_a_moment
+}
+await on_time
+cp "$work/ended" "$work/err" && says 'has ended' && run 0 "$tslab" replay "$work/rising" && shows 'victim|qemu' 'moments from 20'
 ok 'record ends with the process'
 run 0 "$tslab" replay "$work/rising" --json && json '.moments >= 20 and .cut == false and .interval_ms == 100'
 ok 'replay without a command says what is there'
-first=$("$tslab" replay "$work/rising" --at +0s stats --json | jq .total_allocations)
-later=$("$tslab" replay "$work/rising" --at +1s stats --json | jq .total_allocations)
-last=$("$tslab" replay "$work/rising" stats --json | jq .total_allocations)
-echo "$first $later $last" >"$work/out"
-[ "$first" -lt "$later" ] && [ "$later" -lt "$last" ] && [ $((later - first)) -ge 800 ] && [ $((later - first)) -le 1200 ]
+goes_to_a_moment
 ok '--at goes to a moment'
 from=$("$tslab" replay "$work/rising" --json | jq -r .from)
 at=$(date -d "$from" +%s)
 [ "$("$tslab" stats --json --file "$work/rising" --at $((at + 1)) | jq .total_allocations)" = \
 	"$("$tslab" replay "$work/rising" --at "$(date -u -d "@$((at + 1))" +%Y-%m-%dT%H:%M:%SZ)" stats --json | jq .total_allocations)" ]
 ok '--at by date and by Unix time'
-run 0 "$tslab" replay "$work/rising" --at +0s watch --interval 500ms --json &&
-	jq -se 'length >= 4 and all(.total_allocations_per_sec > 800 and .total_allocations_per_sec < 1200)' "$work/out" >/dev/null
+rates
 ok 'watch goes on from a moment, without waiting'
 run 0 "$tslab" replay "$work/rising" --at +0s top --classes --by allocations --window 1s --n 1 --json &&
 	json '.[0].allocations_per_sec > 800 and .[0].object_size == 192'

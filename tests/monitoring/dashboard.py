@@ -149,7 +149,7 @@ def queries(board):
 
 
 def fetch(url, **parameters):
-    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=60) as answer:
         return json.load(answer)["data"]["result"]
 
 
@@ -159,7 +159,7 @@ def ask(url, query):
 
 def ask_often(url, query):
     """A busy machine may miss a scrape, after which there are no series until the next."""
-    for _ in range(20):
+    for _ in range(120):
         result = ask(url, query)
         if result:
             return result

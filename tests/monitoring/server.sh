@@ -17,7 +17,7 @@ start_node_exporter() { # start_node_exporter DIRECTORY: of text files; $node is
 	prometheus-node-exporter --collector.disable-defaults --collector.textfile \
 		--collector.textfile.directory="$1" --web.listen-address="$node" 2>"$work/node.err" &
 	children="$children $!"
-	await 10 curl -fs "http://$node/metrics" || bail "no node exporter: $(tail -n 3 "$work/node.err")"
+	await curl -fs "http://$node/metrics" || bail "no node exporter: $(tail -n 3 "$work/node.err")"
 }
 
 start_prometheus() { # start_prometheus CONFIGURATION: $prometheus is its URL
@@ -26,7 +26,7 @@ start_prometheus() { # start_prometheus CONFIGURATION: $prometheus is its URL
 	prometheus --config.file="$1" --storage.tsdb.path="$work/data" --web.listen-address="$address" \
 		--log.level=warn 2>"$work/prometheus.err" &
 	children="$children $!"
-	await 20 curl -fs "$prometheus/-/ready" || bail "no Prometheus: $(tail -n 3 "$work/prometheus.err")"
+	await curl -fs "$prometheus/-/ready" || bail "no Prometheus: $(tail -n 3 "$work/prometheus.err")"
 }
 
 # ask QUERY: the vector, as JSON; fails if the query is bad
@@ -45,7 +45,7 @@ answers_now() {
 # answers QUERY [JQ-EXPRESSION]: not empty, and the expression is true of the vector; soon, as a busy machine may miss
 # a scrape, after which there are no series until the next
 answers() {
-	if ! await 20 answers_now "$@"; then
+	if ! await answers_now "$@"; then
 		echo "not as wanted: $1" >>"$work/err"
 		return 1
 	fi

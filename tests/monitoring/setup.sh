@@ -103,7 +103,7 @@ block=1
 : >"$work/before"
 while [ "$block" -le "$blocks" ]; do
 	# A shell each, as if typed later; the variables of the first block hold for all.
-	run 0 timeout 60 sh -eu -c ". '$work/block1'; . '$work/block$block'"
+	run 0 timeout 300 sh -eu -c ". '$work/block1'; . '$work/block$block'"
 	ok "$(sed 's/  *#.*//; q' "$work/block$block")"
 	[ "$block" -ne 2 ] || cp "$work/out" "$work/first"
 	block=$((block + 1))

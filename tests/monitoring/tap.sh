@@ -2,6 +2,8 @@
 # shellcheck shell=sh
 # Sourced by the scripts of tests/monitoring: where things are, and TAP.
 : "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${abs_top_builddir:=$PWD}"
+# shellcheck source=tests/patience.sh
+. "$abs_top_srcdir/tests/patience.sh"
 # shellcheck disable=SC2034 # for those who source this
 tslab=$abs_top_builddir/tools/tslab/tslab
 # shellcheck disable=SC2034 # likewise
@@ -82,17 +84,7 @@ start() {
 	nice "$work/$name" "$@" <>"$work/in" >"$work/ready" 2>"$work/watched.err" &
 	watched=$!
 	children="$children $watched"
-	await 20 grep -q ready "$work/ready" || bail "the program did not start: $(cat "$work/watched.err")"
-}
-
-await() { # await SECONDS COMMAND...: until it succeeds
-	waits=$(($1 * 10))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		waits=$((waits - 1))
-		[ $waits -gt 0 ] || return 1
-		sleep 0.1
-	done
+	await grep -q ready "$work/ready" || bail "the program did not start: $(cat "$work/watched.err")"
 }
 
 free_port() {

@@ -153,17 +153,22 @@ static void no_clock_while_off(void **state)
 }
 
 /* What an allocation waits for somebody else is wall time and not CPU time. */
-enum { HELD_MS = 50 };
+enum { HELD_MS = 50, PATIENCE_MS = 60000 };
 static atomic_bool held;
 
-static void *hold_the_pool(void *arg)
+/* For so long from the moment on at which somebody waits for it. */
+static void *hold_the_pool(void *contended)
 {
-	struct timespec pause = { .tv_nsec = HELD_MS * 1000000L };
+	struct tslab_process_stats now = { .struct_bytes = sizeof(now) };
 
-	(void)arg;
 	ts_lock(&ts_lock_pool);
 	held = true;
-	nanosleep(&pause, NULL);
+	for (int ms = 0; ms < PATIENCE_MS; ms++) {
+		if (tslab_stats_process(&now) || now.lock_contended > *(uint64_t *)contended)
+			break;
+		usleep(1000);
+	}
+	usleep(HELD_MS * 1000);
 	ts_unlock(&ts_lock_pool);
 	return NULL;
 }
@@ -173,13 +178,13 @@ static void waiting_is_not_work(void **state)
 	tslab_heap *heap = new_heap("waits", 0, 0);
 	tslab_epoch_t epoch = new_epoch(heap, "waits");
 	struct tslab_thread_stats before, after;
+	uint64_t wall, cpu, wait, contended = counters().lock_contended;
 	pthread_t holder;
-	uint64_t wall, cpu, wait;
 
 	(void)state;
 	set_interval(1);
 	before = self_now();
-	assert_int_equal(pthread_create(&holder, NULL, hold_the_pool, NULL), 0);
+	assert_int_equal(pthread_create(&holder, NULL, hold_the_pool, &contended), 0);
 	while (!held)
 		sched_yield();
 	assert_non_null(tslab_alloc(epoch, 100000));
@@ -190,7 +195,7 @@ static void waiting_is_not_work(void **state)
 	cpu = after.alloc_cpu_ns_sum - before.alloc_cpu_ns_sum;
 	wait = after.alloc_wait_ns_sum - before.alloc_wait_ns_sum;
 	assert_int_equal(after.alloc_samples - before.alloc_samples, 1);
-	assert_true(wall >= HELD_MS * 500000u);
+	assert_true(wall >= HELD_MS * 1000000u);
 	assert_true(wait > cpu);
 	assert_int_equal(wait, wall - cpu);
 	assert_true(after.alloc_wait_ns_max >= wait);
@@ -258,14 +263,15 @@ static void collect(unsigned count, uint64_t *wall, uint64_t *cpu, uint64_t *wai
 
 /*
  * The same work, alone on its CPU and with others there: what it waits for the CPU is wall time, and the
- * ratio tells the two apart. Alone it is for moments only if the machine has others to serve.
+ * ratio tells the two apart. Alone it is for moments only if the machine has others to serve, and the others
+ * need not be there at the first try.
  */
 static void competition_is_waiting(void **state)
 {
 	uint64_t wall = 0, cpu = 0, wait = 0;
 	cpu_set_t before, one;
 	pid_t burner[BURNERS];
-	bool clean = false;
+	bool clean = false, interfered = false;
 
 	(void)state;
 	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
@@ -273,14 +279,16 @@ static void competition_is_waiting(void **state)
 	CPU_SET(sched_getcpu(), &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
 	compete(burner, true);
-	collect(MANY, &wall, &cpu, &wait);
+	for (unsigned i = 0; i < TRIES && !interfered; i++) {
+		collect(MANY, &wall, &cpu, &wait);
+		interfered = wait > cpu && wall > 2 * cpu; /* "scheduler interference" */
+	}
 	compete(burner, false);
 	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
 	print_message("# with %d others: wall %" PRIu64 " us, CPU %" PRIu64 " us, wait %" PRIu64
 		      " us\n",
 		      BURNERS, wall / 1000, cpu / 1000, wait / 1000);
-	assert_true(wait > cpu);
-	assert_true(wall > 2 * cpu); /* "scheduler interference" */
+	assert_true(interfered);
 	for (unsigned i = 0; i < TRIES && !clean; i++) {
 		collect(FEW, &wall, &cpu, &wait);
 		clean = 2 * wall < 3 * cpu; /* "clean measurement" */

@@ -28,7 +28,7 @@
 #include <tslab/stats.h>
 #include <tslab/tslab.h>
 
-enum { PEERS_MAX = 16, HARMED = 42, SECONDS_MAX = 240 };
+enum { PEERS_MAX = 16, HARMED = 42, SECONDS_MAX = 1200 };
 #define CHILD_MARK "--child"
 
 struct allocator {

@@ -170,7 +170,7 @@ in_redis() {
 	waited=0
 	until redis-cli -s "$socket" ping >/dev/null 2>&1; do
 		waited=$((waited + 1))
-		[ "$waited" -lt 200 ] || { cat server.log; return 1; }
+		[ "$waited" -lt 2400 ] || { cat server.log; return 1; }
 		sleep 0.05
 	done
 	redis-cli -s "$socket" eval 'for i = 1, 20000 do

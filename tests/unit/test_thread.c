@@ -207,7 +207,7 @@ static void *rotate_worker(void *arg)
 	void *kept[64] = { NULL };
 
 	(void)arg;
-	while (!__atomic_load_n(&rotation.stop, __ATOMIC_RELAXED)) {
+	do {
 		tslab_epoch_t epoch = tslab_epoch_current(rotation.heap);
 		unsigned slot = (unsigned)(rnd(&seed) % 64);
 		bool inside = rnd(&seed) % 2 && tslab_domain_enter(epoch) == 0;
@@ -226,7 +226,7 @@ static void *rotate_worker(void *arg)
 			refused++;
 		}
 		check(!inside || tslab_domain_exit(epoch) == 0);
-	}
+	} while (!__atomic_load_n(&rotation.stop, __ATOMIC_RELAXED));
 	for (unsigned slot = 0; slot < 64; slot++) {
 		check(!kept[slot] || holds(kept[slot], 128, slot));
 		tslab_free(kept[slot]);

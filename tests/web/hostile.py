@@ -73,7 +73,7 @@ def besiege():
             key.data.connect()
         for one in slow[at : at + CONNECTIONS // 50]:
             one.trickle()
-        at = (at + CONNECTIONS // 50) % CONNECTIONS
+        at = (at + CONNECTIONS // 50) % max(CONNECTIONS, 1)
 
 
 def scrape():

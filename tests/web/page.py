@@ -14,6 +14,7 @@ import time
 import traceback
 
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -55,8 +56,14 @@ def script(code, *arguments):
     return browser.execute_script(code, *arguments)
 
 
-def until(condition, seconds=15):
+def until(condition, seconds=120):
     return WebDriverWait(browser, seconds, 0.1).until(lambda _browser: condition())
+
+
+def click(selector):
+    """The findings above come and go, and what is below moves."""
+    WebDriverWait(browser, 120, 0.1, (ElementClickInterceptedException, StaleElementReferenceException)).until(
+        lambda _browser: find(selector).click() is None)
 
 
 def press(*keys):
@@ -174,14 +181,14 @@ def _():
 
 @check("a click sorts, again the other way, and says so")
 def _():
-    find("[data-sort=label]").click()
+    click("[data-sort=label]")
     assert find("th[aria-sort]").get_attribute("aria-sort") == "ascending"
     labels = column(1)
     assert labels == sorted(labels)
-    find("[data-sort=label]").click()
+    click("[data-sort=label]")
     assert find("th[aria-sort]").get_attribute("aria-sort") == "descending"
     assert focused() == "label"
-    find("[data-sort=estimated_rss_bytes]").click()
+    click("[data-sort=estimated_rss_bytes]")
 
 
 @check("/ goes to the filter, which takes effect while one types")
@@ -221,7 +228,7 @@ def _():
     before = text("#tiles")
     time.sleep(1)
     assert text("#tiles") == before and text("#state") == "paused"
-    find("#pause").click()
+    click("#pause")
     until(lambda: text("#state").startswith("live"))
 
 
@@ -292,8 +299,7 @@ def _():
 def _():
     browser.set_window_size(500, 900)
     until(lambda: script("return innerWidth") <= 500)
-    time.sleep(0.5)
-    assert script("return document.documentElement.scrollWidth <= innerWidth")
+    until(lambda: script("return document.documentElement.scrollWidth <= innerWidth"))
     picture("narrow")
     browser.set_window_size(1280, 1400)
 

@@ -29,7 +29,7 @@ start_server() {
 	"$tslab" serve --port "$port" "$@" >"$work/server.out" 2>"$work/server.err" &
 	server=$!
 	children="$children $server"
-	await 10 grep -q 'serving http' "$work/server.err" ||
+	await grep -q 'serving http' "$work/server.err" ||
 		bail "the server did not start: $(cat "$work/server.err")"
 }
 

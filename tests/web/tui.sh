@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # `tslab top --tui` in a terminal (tmux): views, keys, sizes, letters, and the end of the process. Prints TAP.
+# shellcheck disable=SC2317 # functions that await, thrice and run call
 set -u
 : "${abs_top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 # shellcheck source=tests/web/server.sh
@@ -33,18 +34,21 @@ frame() { # what the terminal shows
 	terminal capture-pane -p >"$work/out"
 }
 
-# shows_soon REGEX...: within some seconds, all in one frame
-shows_soon() {
-	waits=40
-	until
-		: >"$work/err"
-		frame
-		shows "$@"
-	do
-		waits=$((waits - 1))
-		[ $waits -gt 0 ] || return 1
-		sleep 0.2
+# all_shown REGEX...: in one frame; with ! in front, what is not
+all_shown() {
+	: >"$work/err"
+	frame
+	for what; do
+		case $what in
+		!*) ! shows "${what#!}" || ! echo "shown: $what" >>"$work/err" || return 1 ;;
+		*) shows "$what" || return 1 ;;
+		esac
 	done
+}
+
+# shows_soon REGEX...: sooner or later, all in one frame
+shows_soon() {
+	await all_shown "$@"
 }
 
 press() {
@@ -81,8 +85,8 @@ ok 'Tab goes round'
 # -- rows --------------------------------------------------------------------------------------------
 press Left && shows_soon ' live▼' && press r && shows_soon ' live▲' && press '>' && shows_soon 'held▼'
 ok 'sorting by another column, and the other way'
-press / && press back && shows_soon 'filter: back_' && press Enter && shows_soon 'filter: back$' '^> .*background-worker-3' &&
-	! shows 'draining|default' && press Escape && shows_soon draining && ! shows filter:
+press / && press back && shows_soon 'filter: back_' && press Enter && shows_soon 'filter: back$' '^> .*background-worker-3' \
+	'!draining|default' && press Escape && shows_soon draining '!filter:'
 ok 'a filter while it is typed, kept, and dropped'
 press / && press nothinglikeit Enter && shows_soon 'none that the filter leaves' && press Escape && shows_soon draining
 ok 'a filter that leaves nothing'
@@ -100,13 +104,13 @@ press Escape && shows_soon '\[1 epochs\]'
 ok 'and back'
 press '?' && shows_soon 'Keys' 'look into the epoch' && press Escape && shows_soon '\[1 epochs\]'
 ok 'the keys'
-press p && shows_soon 'paused$' && cp "$work/out" "$work/paused" && sleep 1.2 && frame && cmp "$work/out" "$work/paused" &&
+press p && shows_soon 'paused$' && sleep 0.5 && frame && cp "$work/out" "$work/paused" && sleep 1.2 && frame && cmp "$work/out" "$work/paused" &&
 	press p && shows_soon 'live$'
 ok 'a pause'
 
 # -- sizes -------------------------------------------------------------------------------------------
 terminal resize-window -x 132 -y 50 && shows_soon 'held▼$' && fits 132 50 && terminal resize-window -x 60 -y 14 &&
-	shows_soon '^ q end' 'epoch label' && fits 60 14 && ! shows ' live +h?e?l?$'
+	shows_soon '^ q end' 'epoch label' '! live +h?e?l?$' && fits 60 14
 ok 'larger and smaller, without a number cut in two'
 terminal resize-window -x 30 -y 8 && shows_soon 'too small' && terminal resize-window -x 80 -y 24 && shows_soon 'held▼$'
 ok 'too small, and back'
@@ -116,7 +120,7 @@ kill "$victim"
 wait "$victim" 2>/dev/null
 shows_soon 'ENDED: no process' 'background-worker-3' && fits 80 24 && press 3 && shows_soon '\[3 labels\]' 'background-worker-3' ENDED
 ok 'the process ends: its last figures stay, and the keys work'
-press q && shows_soon '^status 0$' && ! shows background
+press q && shows_soon '^status 0$' '!background'
 ok 'q ends it, and the terminal is as it was'
 start_victim leak
 open_tui 80 24 C.UTF-8 --name "$name"
