@@ -32,7 +32,7 @@ start_program() { # start_program THREADS
 	waited=0
 	until grep -q ready "$work/ready"; do
 		waited=$((waited + 1))
-		[ $waited -lt 100 ] || die 'the program did not start'
+		[ $waited -lt 600 ] || die 'the program did not start'
 		sleep 0.1
 	done
 }

@@ -20,7 +20,7 @@ KEPT = os.path.join(top, "tests", "robust", "mutants.txt")
 TESTS = """unit/test_object unit/test_epoch unit/test_scope unit/test_scope_threads unit/test_handle unit/test_misuse unit/test_bin
 	unit/test_domain unit/test_heap unit/test_pool unit/test_reclaim unit/test_fork unit/test_fault
 	obs/test_counters obs/test_stats obs/test_sample unit/test_environment unit/test_abort unit/test_syscall
-	unit/test_thread""".split()
+	obs/test_segment obs/test_resident unit/test_sys compat/test_compat unit/test_thread""".split()
 SECONDS = 20
 NO_MUTANT = ("the compiler", "nothing changed")
 # Not what the tests are about: assertions, texts, what other builds or other programs use.

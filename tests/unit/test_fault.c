@@ -205,6 +205,61 @@ static void no_memory_for_stacks(void **state)
 	assert_true(exited_well(in_child(no_stack_blocks, NULL)));
 }
 
+/* An epoch that may have 16 chunks asks 100 times in vain. */
+static void nothing_can_be_committed(void *unused)
+{
+	enum { LIMIT = 1 << 20, TRIES = 100 };
+	tslab_epoch_t greedy = 0, limited = 0;
+
+	(void)unused;
+	REQUIRE(tslab_epoch_open(NULL, "greedy", &greedy) == 0);
+	REQUIRE(tslab_epoch_open(NULL, "limited", &limited) == 0);
+	REQUIRE(tslab_epoch_set_limit(limited, LIMIT) == 0);
+	REQUIRE(tslab_alloc(greedy, 32768));
+	REQUIRE(ts_sim_plan("commit:1+:ENOMEM") == 0);
+	while (tslab_alloc(greedy, 32768))
+		;
+	REQUIRE(counters().commit_failures > 0);
+	for (unsigned i = 0; i < TRIES; i++)
+		REQUIRE(!tslab_alloc(limited, 100) && !tslab_alloc(limited, 100000));
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+	REQUIRE(tslab_stats_epoch(limited, &s) == 0 && s.charged_bytes == 0);
+	REQUIRE(ts_sim_plan(NULL) == 0);
+	for (unsigned i = 0; i < LIMIT / 65536; i++)
+		REQUIRE(tslab_alloc(limited, 32768) && tslab_alloc(limited, 32768));
+	REQUIRE(!tslab_alloc(limited, 32768));
+}
+
+/* What was not had counts towards no limit. */
+static void limit_after_failures(void **state)
+{
+	(void)state;
+	assert_true(exited_well(in_child(nothing_can_be_committed, NULL)));
+}
+
+static void too_large(void *unused)
+{
+	(void)unused;
+	setenv("TSLAB_TRACE_FAILURES", "1", 1);
+	for (unsigned i = 0; i < 1000; i++)
+		REQUIRE(!tslab_malloc((size_t)1 << 60));
+}
+
+/* With its reason, and not a line each. */
+static void failures_are_told_on_request(void **state)
+{
+	static const char said[] = "tslab: allocation failed: reason=threshold size=1152921504";
+	char text[8192];
+	unsigned lines = 0;
+
+	(void)state;
+	assert_true(exited_well(in_child_stderr(too_large, NULL, text, sizeof(text))));
+	assert_memory_equal(text, said, sizeof(said) - 1);
+	for (const char *c = text; *c; c++)
+		lines += *c == '\n';
+	assert_in_range(lines, 1, 500);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +267,8 @@ int main(void)
 		cmocka_unit_test(failures_are_counted),
 		cmocka_unit_test(calloc_after_failed_purges),
 		cmocka_unit_test(no_memory_for_stacks),
+		cmocka_unit_test(limit_after_failures),
+		cmocka_unit_test(failures_are_told_on_request),
 	};
 
 	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

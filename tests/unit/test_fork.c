@@ -59,6 +59,10 @@ static void use_everything(void *arg)
 	void *p = tslab_malloc(100);
 	REQUIRE(p);
 	tslab_free(p);
+	/* What was not this process's work is not in its figures, but for what lives. */
+	struct tslab_class_stats c = { .struct_bytes = sizeof(c) };
+	REQUIRE(counters().slow_path_hits <= 1 && counters().frees == 1);
+	REQUIRE(tslab_stats_class(0, &c) == 0 && c.lock_fast == 0 && c.slow_path_misses == 0);
 	for (unsigned i = 0; i < COUNT; i++) {
 		REQUIRE(holds(in->objects[i], size_of(i), i));
 		REQUIRE(tslab_handle_get(in->heap, in->handles[i]));
@@ -125,6 +129,38 @@ static void child_uses_everything(void **state)
 	assert_true(exited_well(in_child(use_everything, &in)));
 	assert_true(exited_well(in_child(use_everything, &in)));
 	check_parent(&in);
+}
+
+/* Objects of many nodes, half of which another thread freed while this one was inside; the others then. */
+static void frees_go_on(void *arg)
+{
+	struct strays rest = *(struct strays *)arg;
+	tslab_epoch_t epoch = tslab_domain_current();
+
+	on_thread(free_strays, &rest);
+	REQUIRE(tslab_domain_exit(epoch) == 0);
+	REQUIRE(live_now(epoch) == 0);
+	REQUIRE(counters().refused_double == 0);
+	REQUIRE(tslab_epoch_close(epoch) == 0 && tslab_epoch_close(epoch) == -ESTALE);
+}
+
+static void frees_that_wait(void **state)
+{
+	void *objects[COUNT];
+	struct strays first = { objects, COUNT / 2 }, rest = { objects + COUNT / 2, COUNT / 2 };
+	tslab_epoch_t epoch = new_epoch(NULL, "waits");
+
+	(void)state;
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	/* The first half of the table is every second object. */
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_non_null(objects[i / 2 + i % 2 * (COUNT / 2)] = tslab_malloc(64));
+	on_thread(free_strays, &first);
+	assert_true(exited_well(in_child(frees_go_on, &rest)));
+	on_thread(free_strays, &rest);
+	assert_int_equal(tslab_domain_exit(epoch), 0);
+	assert_int_equal(live_objects(epoch), 0);
+	assert_int_equal(tslab_epoch_close(epoch), 0);
 }
 
 static void grandchild(void *arg)
@@ -296,9 +332,9 @@ static void fork_under_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(first_use_in_the_child),  cmocka_unit_test(child_uses_everything),
-		cmocka_unit_test(first_call_of_the_child), cmocka_unit_test(children_of_children),
-		cmocka_unit_test(fork_under_load),
+		cmocka_unit_test(first_use_in_the_child), cmocka_unit_test(child_uses_everything),
+		cmocka_unit_test(frees_that_wait),        cmocka_unit_test(first_call_of_the_child),
+		cmocka_unit_test(children_of_children),   cmocka_unit_test(fork_under_load),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

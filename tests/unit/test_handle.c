@@ -13,6 +13,17 @@ static tslab_handle_t new_handle(tslab_epoch_t epoch, size_t bytes)
 	return handle;
 }
 
+/* Slabs of their own, which the first one needs. */
+static void slow_paths_are_counted(void **state)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "handles");
+
+	(void)state;
+	assert_non_null(tslab_alloc(epoch, 64));
+	assert_counted(slow_path_hits, new_handle(epoch, 64));
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+}
+
 static void assert_stale(tslab_heap *heap, tslab_handle_t handle)
 {
 	assert_null_errno(tslab_handle_get(heap, handle), ESTALE);
@@ -388,12 +399,19 @@ static void free_against_discard(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(arguments),           cmocka_unit_test(every_class),
-		cmocka_unit_test(stale_after_reuse),   cmocka_unit_test(stale_after_close),
-		cmocka_unit_test(stale_after_discard), cmocka_unit_test(generation_wrap),
-		cmocka_unit_test(other_heaps_handles), cmocka_unit_test(heap_id_reuse),
-		cmocka_unit_test(forged_handles),      cmocka_unit_test(handle_and_pointer),
-		cmocka_unit_test(one_winner),          cmocka_unit_test(free_against_discard),
+		cmocka_unit_test(slow_paths_are_counted),
+		cmocka_unit_test(arguments),
+		cmocka_unit_test(every_class),
+		cmocka_unit_test(stale_after_reuse),
+		cmocka_unit_test(stale_after_close),
+		cmocka_unit_test(stale_after_discard),
+		cmocka_unit_test(generation_wrap),
+		cmocka_unit_test(other_heaps_handles),
+		cmocka_unit_test(heap_id_reuse),
+		cmocka_unit_test(forged_handles),
+		cmocka_unit_test(handle_and_pointer),
+		cmocka_unit_test(one_winner),
+		cmocka_unit_test(free_against_discard),
 	};
 
 	return cmocka_run_group_tests_name("handle", tests, NULL, NULL);

@@ -53,6 +53,36 @@ static void destroy_refuses(void **state)
 	assert_counted(refused_argument, assert_int_equal(tslab_heap_destroy(heap), -EINVAL));
 }
 
+/* What it keeps for the thread, and an epoch that is closed and does not drain, go with it. */
+static void destroy_takes_all(void **state)
+{
+	(void)state;
+	enum { CHUNK = 65536, CLOSED_CHUNKS = 3 };
+	struct tslab_process_stats before = counters(), full, after;
+	tslab_heap *heap = new_heap("taken", 0, TSLAB_RETAIN_DEFAULT_BYTES);
+	tslab_epoch_t closed = new_epoch(heap, "closed"), warm[8];
+
+	assert_non_null(tslab_alloc(closed, 100));
+	assert_non_null(tslab_alloc(closed, 100000));
+	assert_int_equal(tslab_epoch_close(closed), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		warm[i] = new_epoch(heap, "warm");
+		assert_non_null(tslab_alloc(warm[i], 1000));
+	}
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(tslab_epoch_discard(warm[i]), 0);
+	full = counters();
+	assert_int_equal(full.closing_epochs, before.closing_epochs + 1);
+	assert_true(full.retained_bytes >= before.retained_bytes + 8 * CHUNK);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+	after = counters();
+	assert_int_equal(after.closing_epochs, before.closing_epochs);
+	assert_int_equal(after.live_objects, before.live_objects);
+	assert_int_equal(after.large_bytes, before.large_bytes);
+	/* The thread keeps chunks instead of lanes, and has none of them twice. */
+	assert_true(after.retained_bytes <= full.retained_bytes + CLOSED_CHUNKS * CHUNK);
+}
+
 /* What a destroyed heap leaves behind: refusals, never a crash. */
 static void destroyed_heap_is_refused(void **state)
 {
@@ -264,6 +294,7 @@ int main(void)
 		cmocka_unit_test(default_heap_is_one),
 		cmocka_unit_test(options_are_checked),
 		cmocka_unit_test(destroy_refuses),
+		cmocka_unit_test(destroy_takes_all),
 		cmocka_unit_test(destroyed_heap_is_refused),
 		cmocka_unit_test(names_are_copied_and_cut),
 		cmocka_unit_test(heaps_run_out),
