@@ -37,6 +37,34 @@ build() { # build OUTPUT PKG-CONFIG-OPTION COMPILER-FLAG...
 		$("$PKG_CONFIG" --cflags tslab) $("$PKG_CONFIG" $static --libs tslab)
 }
 
+# The C++ compiler that belongs to CC. Its runtime is linked in: an emulated machine may have none.
+: "${CXX:=$(echo "$CC" | sed 's/gcc/g++/; t; s/clang/clang++/; t; s/cc/c++/')}"
+# shellcheck disable=SC2046,SC2086 # flags are meant to be split
+build_lifetimes() {
+	$CXX -std=c++17 -g -O2 -Wall -Wextra -pedantic -Werror -static-libgcc -static-libstdc++ -o "$work/lifetimes" \
+		"$source_dir/tests/install/lifetimes.cc" $("$PKG_CONFIG" --cflags tslab) $("$PKG_CONFIG" --libs tslab)
+}
+
+# shellcheck disable=SC2086
+lifetimes() {
+	LD_LIBRARY_PATH=$("$PKG_CONFIG" --variable=libdir tslab) $TEST_RUNNER "$work/lifetimes"
+}
+
+# A scope that is not left was entered in the program, not in the header.
+line_is_told() { # line_is_told TOOL
+	line=$(grep -n ENTERED "$source_dir/tests/install/lifetimes.cc" | cut -d: -f1)
+	mkfifo "$work/in"
+	LD_LIBRARY_PATH=$("$PKG_CONFIG" --variable=libdir tslab) "$work/lifetimes" ready <"$work/in" >"$work/out" &
+	program=$!
+	exec 3>"$work/in"
+	until grep ready "$work/out" || ! kill -0 $program; do sleep 0.1; done
+	"$1" leaks --age 0 $program >"$work/leaks"
+	exec 3>&-
+	wait $program
+	cat "$work/leaks"
+	grep "entered at .*lifetimes\.cc:$line " "$work/leaks"
+}
+
 # shellcheck disable=SC2046,SC2086 # command lines; an emulator is told what to preload
 preloaded() {
 	echo '#include <tslab/malloc.h>
@@ -62,6 +90,11 @@ check 'and runs' says_version "$work/shared"
 check 'a program builds fully static' build static --static -static
 check 'and runs' says_version "$work/static"
 check 'and has the stats segment that nothing in it calls' has_observer
+check '<tslab/tslab.hpp> builds' build_lifetimes
+check 'and ends lifetimes as it says' lifetimes
+tool=$("$PKG_CONFIG" --variable=exec_prefix tslab)/bin/tslab
+# Without libdw it knows no lines.
+[ -n "$TEST_RUNNER" ] || ! ldd "$tool" | grep -q libdw || check 'and the tool names the line that entered a scope' line_is_told "$tool"
 # A sanitizer has a malloc of its own.
 shim=$("$PKG_CONFIG" --variable=libdir tslab)/libtslab-malloc.so
 [ ! -e "$shim" ] || check 'the malloc to preload serves a program' preloaded "$shim"
