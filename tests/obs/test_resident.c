@@ -107,7 +107,7 @@ static struct ts_target look(uint64_t *held)
 	const char *why;
 
 	assert_true(attach(child, &a));
-	proc_describe(child, true, &target);
+	proc_describe(child, a.inner_pid, true, &target);
 	assert_true(ts_snapshot_read(&snapshot, &target, a.chunks, a.chunk_count, &why));
 	assert_true(resident_read(child, &snapshot));
 	*held = ts_snapshot_committed_bytes(&snapshot);
