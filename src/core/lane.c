@@ -65,8 +65,11 @@ static struct ts_lane *take_warm(struct ts_thread *thread, struct tslab_heap *he
 	for (unsigned looks = 0; *link && looks < WARM_LOOKS; looks++) {
 		lane = ts_lane_at(*link - 1);
 		if (ts_lane_heap(lane) == heap && ts_lane_flags(lane) == flags &&
-		    (!best || lane->chunk_count < ts_lane_at(*best - 1)->chunk_count))
+		    (!best || lane->chunk_count < ts_lane_at(*best - 1)->chunk_count)) {
 			best = link;
+			if (lane->chunk_count <= 1) /* none is smaller */
+				break;
+		}
 		link = &lane->next_free;
 	}
 	if (!best)
