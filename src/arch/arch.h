@@ -22,6 +22,14 @@
  *   ts_arch_below_load(n, a)  from memory, which compilers do not use for atomics. Is n < the word?
  *   ts_arch_above_load(n, a)  is n > the word?
  *   ts_arch_with_bit(bits, n) bits with bit n % 64 set
+ * Memory tags, in builds with --enable-mte only: all or none (TS_ARCH_TAGS)
+ *   TS_ARCH_PROT              what mprotect needs besides, for memory with tags
+ *   ts_arch_tags_begin()      tags are checked in the calling thread; false = the machine has none
+ *   ts_arch_untag(p)          p as if memory had no tags
+ *   ts_arch_tagged(p)         p, without a tag, with that of its memory
+ *   ts_arch_tag_fits(p)       does p have the tag of its memory?
+ *   ts_arch_retag(p, n)       another tag for n bytes
+ *   ts_arch_tag_as(q, p, n)   for n bytes the tag that q has
  *
  * Ordered atomic operations. The order is in the name and is the whole story: _rlx relaxed, _acq
  * acquire, _rel release, _acqrel both, _sc sequentially consistent. Every read-modify-write returns the
@@ -118,6 +126,47 @@ static inline bool ts_arch_above_load(uint64_t n, const ts_a64 *a)
 static inline uint64_t ts_arch_with_bit(uint64_t bits, uint64_t n)
 {
 	return bits | (uint64_t)1 << (n & 63);
+}
+#endif
+
+#ifdef TSLAB_MTE /* on the command line: configure --enable-mte */
+#include "tags.h"
+#else
+#define TS_ARCH_TAGS 0
+#define TS_ARCH_PROT 0
+
+static inline bool ts_arch_tags_begin(void)
+{
+	return true;
+}
+
+static inline void *ts_arch_untag(const void *p)
+{
+	return (void *)(uintptr_t)p;
+}
+
+static inline void *ts_arch_tagged(void *p)
+{
+	return p;
+}
+
+static inline bool ts_arch_tag_fits(const void *p)
+{
+	(void)p;
+	return true;
+}
+
+static inline void ts_arch_retag(void *p, size_t bytes)
+{
+	(void)p;
+	(void)bytes;
+}
+
+static inline void ts_arch_tag_as(const void *tagged, void *p, size_t bytes)
+{
+	(void)tagged;
+	(void)p;
+	(void)bytes;
 }
 #endif
 

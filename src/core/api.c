@@ -122,7 +122,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 		return ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
 					 __builtin_return_address(0));
 	ts_redzone_arm(p, bytes, __builtin_return_address(0));
-	return ts_guard_place(p, bytes, align, __builtin_return_address(0));
+	return ts_arch_tagged(ts_guard_place(p, bytes, align, __builtin_return_address(0)));
 }
 
 /*
@@ -140,7 +140,7 @@ static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
 	if (!p)
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	ts_sample_pass();
-	return p;
+	return ts_arch_tagged(p);
 }
 
 hot void *tslab_malloc(size_t bytes)
@@ -152,13 +152,13 @@ hot void *tslab_malloc(size_t bytes)
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
 		return alloc_counted(bytes);
 	p = ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
-	return __builtin_expect(p != NULL, 1) ? p : alloc_counted(bytes);
+	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_counted(bytes);
 }
 
 /* Large objects fresh from the OS read as zeroes already. */
 static void *zeroed(void *p, size_t bytes)
 {
-	uint64_t chunk = p ? (uint64_t)((char *)p - ts_range.base) >> TS_CHUNK_SHIFT : 0;
+	uint64_t chunk = p ? ts_range_offset(p) >> TS_CHUNK_SHIFT : 0;
 
 	if (!p)
 		return NULL;
@@ -208,7 +208,7 @@ void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
 	if (!p)
 		return ts_failure_record(epoch, bytes, errno, __builtin_return_address(0));
 	ts_redzone_arm(p, bytes, __builtin_return_address(0));
-	return ts_guard_place(p, bytes, TS_GRANULE_BYTES, __builtin_return_address(0));
+	return ts_arch_tagged(ts_guard_place(p, bytes, TS_GRANULE_BYTES, __builtin_return_address(0)));
 }
 
 /* -- whose address ----------------------------------------------------------------------------- */
@@ -233,9 +233,7 @@ static uint64_t slot_start(struct ts_bin *bin, uint64_t t)
 
 static bool in_range(const void *ptr)
 {
-	uint64_t offset = (uint64_t)((const char *)ptr - ts_range.base);
-
-	return offset >> TS_GRANULE_SHIFT < ts_a64_load_rlx(&ts_range.granules);
+	return ts_range_offset(ptr) >> TS_GRANULE_SHIFT < ts_a64_load_rlx(&ts_range.granules);
 }
 
 /* The bin that an address inside an object belongs to, and the object's first granule. */
@@ -246,7 +244,7 @@ static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
 
 	if (!in_range(ptr))
 		return NULL;
-	*t = (uint64_t)((const char *)ptr - ts_range.base) >> TS_GRANULE_SHIFT;
+	*t = ts_range_offset(ptr) >> TS_GRANULE_SHIFT;
 	for (chunk = *t / TS_CHUNK_GRANULES;
 	     ts_a32_load_rlx(&ts_range.chunks[chunk].state) == TS_CHUNK_LARGE_TAIL;)
 		*t = --chunk * TS_CHUNK_GRANULES;
@@ -308,7 +306,7 @@ static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
 		return NULL;
 	}
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
-	if (!bin || (ts_lane_flags(ts_lane_of_bin(bin)) & TS_LANE_HANDLES)) {
+	if (!bin || !ts_arch_tag_fits(ptr) || (ts_lane_flags(ts_lane_of_bin(bin)) & TS_LANE_HANDLES)) {
 		refuse_wild(ptr);
 		return NULL;
 	}
@@ -356,6 +354,7 @@ static bool free_slow(void *ptr)
 		ptr = ts_guard_free(ptr, __builtin_return_address(0));
 		if (!ptr)
 			return false;
+		ptr = ts_arch_tagged(ptr);
 	}
 	bin = checked_bin(ptr, &t);
 	if (!bin)
@@ -384,8 +383,9 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	size_t place;
 	char **top;
 
-	if (__builtin_expect(!ts_arch_below_load(t, &ts_range.granules), 0))
+	if (__builtin_expect(!ts_arch_below_load(t, &ts_range.granules), 0) || !ts_arch_tag_fits(ptr))
 		return false;
+	ptr = ts_arch_untag(ptr);
 	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
 	place = (size_t)((char *)bin - (char *)lane->bin);
 	if (__builtin_expect(place >= sizeof(struct ts_bin) * TS_CLASS_COUNT, 0))
@@ -438,7 +438,8 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 		uint64_t next = ts_range_granule(ptrs[n]);
 		uint64_t bit = (uint64_t)1 << (next & 63);
 
-		if (next >> 6 != t >> 6 || (mask & bit) || !looks_live(bin, next))
+		if (next >> 6 != t >> 6 || (mask & bit) || !looks_live(bin, next) ||
+		    !ts_arch_tag_fits(ptrs[n]))
 			break;
 		mask |= bit;
 		ts_redzone_free(ptrs[n]);
@@ -560,6 +561,7 @@ static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t
 	if (!p)
 		return ts_failure_record(id, bytes, errno, __builtin_return_address(0));
 	ts_redzone_arm(p, bytes, __builtin_return_address(0));
+	p = ts_arch_tagged(p);
 	memcpy(p, ptr, old_bytes < bytes ? old_bytes : bytes);
 	tslab_free(ptr);
 	return p;
@@ -642,7 +644,7 @@ int tslab_owner(const void *ptr, struct tslab_owner_info *info)
 	info->class_index = bin == &lane->large ? UINT32_MAX : ts_lane_class(lane, bin);
 	info->live = live_bin(ts_range_address(t), &start) != NULL;
 	info->object_bytes = guarded ? bytes : object_bytes(bin, t);
-	info->object = guarded ? guarded : ts_range_address(t);
+	info->object = guarded ? guarded : ts_arch_tagged(ts_range_address(t));
 	ts_epoch_label(epoch, info->label);
 	memcpy(info->heap_name, ts_lane_heap(lane)->name, sizeof(info->heap_name));
 	return 0;

@@ -219,7 +219,7 @@ void *tslab_handle_get(tslab_heap *heap, tslab_handle_t handle)
 		errno = -refuse_stale(heap, t);
 		return NULL;
 	}
-	return ts_range_address(t);
+	return ts_arch_tagged(ts_range_address(t));
 }
 
 /* Under hold or pin: raise the slot's generation; one caller wins. */

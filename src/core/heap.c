@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "chunk.h"
 #include "control.h"
 #include "epoch.h"
@@ -75,6 +76,8 @@ static int make_heap(struct tslab_heap *heap, const struct tslab_heap_options *o
 
 static int start_process(void)
 {
+	if (!ts_arch_tags_begin())
+		ts_die("tslab: built with --enable-mte, but this machine has no memory tags\n");
 	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)
 		heaps[i].id = i;
 	if (ts_blocks_choose_source)

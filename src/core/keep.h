@@ -126,6 +126,7 @@ static inline __attribute__((always_inline)) bool ts_keep_end(struct ts_thread *
 		ts_lane_discard(lane);
 	else if (!if_empty)
 		ts_slab_rewind(lane);
+	ts_slab_retag(lane);
 	ts_bump_word(&lane->stat->w.exits, 1);
 	ts_bump_word(&thread->stat->w.epochs_finished, 1);
 	/* What somebody left there is not for the next epoch: a limit, a label, the lane that a discard which

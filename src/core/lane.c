@@ -176,6 +176,7 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 
 void ts_lane_unbind(struct ts_lane *lane)
 {
+	ts_slab_retag(lane);
 	ts_a64_store_rlx(&lane->epoch, 0);
 	ts_lane_show(lane, 0);
 }

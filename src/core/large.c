@@ -86,6 +86,7 @@ void *ts_large_alloc(struct ts_lane *lane, size_t bytes, size_t align)
 	ts_range.chunks[chunk].large_bytes = bytes;
 	link_run(lane, chunk);
 	open_run(lane, chunk, (uint32_t)chunks);
+	ts_arch_retag(ts_chunk_address(chunk), chunks << TS_CHUNK_SHIFT);
 	show(lane, chunk, true);
 	return ts_chunk_address(chunk);
 }
@@ -107,6 +108,7 @@ void ts_large_release(struct ts_lane *lane, uint64_t t)
 	show(lane, chunk, false);
 	unlink_run(lane, chunk);
 	ts_epoch_uncharge(lane, (uint64_t)chunks << TS_CHUNK_SHIFT);
+	ts_arch_retag(ts_chunk_address(chunk), (size_t)chunks << TS_CHUNK_SHIFT);
 	ts_chunk_put(ts_tls.self, retain_bytes, chunk, chunks, &batch);
 	ts_chunk_flush(&batch);
 }
@@ -128,6 +130,8 @@ bool ts_large_grow(struct ts_lane *lane, uint64_t t, size_t bytes)
 		ts_a32_store_rlx(&ts_range.chunks[chunk + i].state, TS_CHUNK_LARGE_TAIL);
 		ts_chunk_charge_to((uint32_t)(chunk + i), TS_CLASS_LARGE);
 	}
+	ts_arch_tag_as(ts_arch_tagged(ts_chunk_address(chunk)), ts_chunk_address(chunk + have),
+		       more_bytes);
 	ts_range.chunks[chunk].run_chunks = (uint32_t)want;
 	ts_range.chunks[chunk].large_bytes = bytes;
 	ts_bump_word(&lane->stat->w.large_bytes, more_bytes);

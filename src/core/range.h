@@ -85,10 +85,16 @@ struct ts_range {
 
 extern TS_HIDDEN struct ts_range ts_range;
 
+/* Where in the range an address of the program's lies; beyond its end for all that are not ours. */
+static inline uint64_t ts_range_offset(const void *p)
+{
+	return (uint64_t)((const char *)ts_arch_untag(p) - ts_range.base);
+}
+
 /* Granule index of an address; >= ts_range.granules for what is not an object start of ours. */
 static inline uint64_t ts_range_granule(const void *p)
 {
-	uint64_t offset = (uint64_t)((const char *)p - ts_range.base);
+	uint64_t offset = ts_range_offset(p);
 
 	return offset >> TS_GRANULE_SHIFT | offset << (64 - TS_GRANULE_SHIFT);
 }

@@ -115,6 +115,7 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
 		ts_node_open(&nodes[n], UINT64_MAX);
 	ts_redzone_open(first, units);
+	ts_slab_retag_units(first, units);
 }
 
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
@@ -499,6 +500,7 @@ bool ts_slab_return(struct ts_lane *lane, uint32_t chunk, struct ts_chunk_batch 
 		if (!seal_unit(u))
 			return false;
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
+		ts_slab_retag_units(u, 1);
 		add_units(lane, ts_lane_class(lane, bin), -1);
 	}
 	TS_CHECK(ts_a32_load_rlx(&ts_range.chunks[chunk].lane) == lane->index + 1,

@@ -67,6 +67,23 @@ static inline void ts_slab_rewind(struct ts_lane *lane)
 		ts_slab_rewind_others(lane);
 }
 
+/* What points into these units, or into memory of the lane, traps from now on: in builds with memory tags. */
+static inline void ts_slab_retag_units(uint32_t first, unsigned units)
+{
+	ts_arch_retag(ts_range_address((uint64_t)first * TS_UNIT_GRANULES),
+		      (size_t)units * TS_UNIT_BYTES);
+}
+
+static inline void ts_slab_retag(const struct ts_lane *lane)
+{
+	for (uint64_t rest = TS_ARCH_TAGS ? lane->classes : 0; rest; rest &= rest - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(rest);
+
+		for (uint32_t slab = lane->first_slab[c]; slab; slab = ts_slab_next(slab))
+			ts_slab_retag_units(slab, ts_sizeclasses[c].slab_units);
+	}
+}
+
 /* A fresh slab of class c at the end of the class's chain: its first unit, or 0 with errno ENOMEM. */
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 /* The slots of this slab are the next to hand out, in the mode that the bin is in. */

@@ -27,7 +27,7 @@ int ts_sys_reserve(size_t bytes, void **addr)
 
 int ts_sys_commit(void *addr, size_t bytes)
 {
-	return mprotect(addr, bytes, PROT_READ | PROT_WRITE) ? -errno : 0;
+	return mprotect(addr, bytes, PROT_READ | PROT_WRITE | TS_ARCH_PROT) ? -errno : 0;
 }
 
 int ts_sys_purge(void *addr, size_t bytes)

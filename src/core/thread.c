@@ -132,6 +132,7 @@ struct ts_thread *ts_thread_make(void)
 	thread = take_record();
 	if (!thread)
 		return NULL;
+	ts_arch_tags_begin(); /* a thread of the parent's before the library was started */
 	/* Published first: the C library may allocate in setspecific and come back here. */
 	ts_tls.self = thread;
 	if (pthread_setspecific(end_key, thread)) {
