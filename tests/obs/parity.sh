@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: tests/obs/parity.sh [--report FILE] BUILD OTHER-BUILD [PLACE...]
+# usage: tests/obs/parity.sh [--report FILE] BUILD OTHER-BUILD [PLACE...] [OTHER-BUILD PLACE...]
 # The recorded workload of parity.c natively and, from OTHER-BUILD (aarch64 or riscv64), in other places: "4096"
-# is qemu-user with pages of so many bytes, "kernel-64" a real arm64 kernel with pages of 64 KiB. All figures
-# must be the same but those that `tslab verify --parity` says whose they are. Prints TAP; --report: the table
-# too.
+# is qemu-user with pages of so many bytes, "kernel-64" a real arm64 kernel with pages of 64 KiB. Without a place
+# these two, 16384 and 65536. All figures must be the same but those that `tslab verify --parity` says whose they
+# are. Prints TAP; --report: the table too.
 set -u
 report=
 if [ "${1-}" = --report ]; then
@@ -12,25 +12,21 @@ if [ "${1-}" = --report ]; then
 	shift 2
 fi
 [ $# -ge 2 ] || {
-	echo 'usage: tests/obs/parity.sh [--report FILE] BUILD OTHER-BUILD [PLACE...]' >&2
+	sed -n 's/^# \(usage: \)/\1/p' "$0" >&2
 	exit 2
 }
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 build=$1
-other=$2
-shift 2
-[ $# -gt 0 ] || set -- 4096 16384 65536 kernel-64
+shift
+[ $# -gt 1 ] || set -- "$1" 4096 16384 65536 kernel-64
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 
 tslab=$(cd "$build" && pwd)/tools/tslab/tslab
-cpu=aarch64
-case $(file -bL "$other/tests/obs/parity") in
-*RISC-V*) cpu=riscv64 ;;
-esac
-
 count=0
 failed=0
+snapshots=native
+places=
 check() { # check NAME: by the status of the last command
 	status=$?
 	count=$((count + 1))
@@ -68,13 +64,22 @@ check 'a planted difference is noticed'
 "$tslab" verify --file "$work/native" >"$work/log" 2>&1
 check 'they agree with each other'
 for place; do
+	if [ -d "$place" ]; then
+		other=$place
+		places="$places OTHER-BUILD"
+		cpu=$(file -bL "$other/tests/obs/parity" | sed -n 's/.*RISC-V.*/riscv64/p; s/.*aarch64.*/aarch64/p')
+		continue
+	fi
 	case $place in
 	kernel-*) pages=$((${place#kernel-} * 1024)) ;;
 	*) pages=$place ;;
 	esac
-	run_there "$place" 2>"$work/log" >"$work/$place" &&
-		jq -e ".page_size == $pages and .arch == \"$cpu\"" "$work/$place" >"$work/log" &&
-		"$tslab" verify --parity --json "$work/native" "$work/$place" >"$work/log"
+	places="$places $place"
+	snapshot=$cpu-$place
+	snapshots="$snapshots $snapshot"
+	run_there "$place" 2>"$work/log" >"$work/$snapshot" &&
+		jq -e ".page_size == $pages and .arch == \"$cpu\"" "$work/$snapshot" >"$work/log" &&
+		"$tslab" verify --parity --json "$work/native" "$work/$snapshot" >"$work/log"
 	check "$cpu ($place) gives the same figures"
 done
 echo "1..$count"
@@ -84,17 +89,18 @@ if [ -n "$report" ] && [ "$failed" -eq 0 ]; then
 # The same figures everywhere
 
 One recorded workload (\`tests/obs/parity.c\`: 4 threads in turns, 360 epochs) on each machine, every exported
-field side by side. From left to right: this machine natively, then $*, where "kernel" is
-a real arm64 kernel with pages of so many KiB, and a number qemu-user with pages of so many bytes. Of rows, the
+field side by side. From left to right: $(echo "$snapshots" | sed 's/ /, /g'); "kernel" is a real
+kernel with pages of so many KiB, a number alone qemu-user with pages of so many bytes. Of rows, the
 table shows the sum, and the check compares each. The last column is empty where all are the same; else it says
 whose the figure is, and why it may differ: \`tslab verify --parity\` finds fault with every other difference.
 
-    tests/obs/parity.sh --report docs/parity.md BUILD AARCH64-BUILD $*
+    tests/obs/parity.sh --report docs/parity.md BUILD${places}
 
 wrote this on $(date -u +%Y-%m-%d).
 
 EOF
-		(cd "$work" && "$tslab" verify --parity native "$@")
+		# shellcheck disable=SC2086 # a list of names
+		(cd "$work" && "$tslab" verify --parity $snapshots)
 	} >"$work/report" && cp "$work/report" "$report"
 fi
 [ "$failed" -eq 0 ]
