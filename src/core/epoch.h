@@ -109,6 +109,8 @@ void ts_epoch_label_words(const struct ts_epoch *epoch, uint64_t words[4]);
 void ts_epoch_label(const struct ts_epoch *epoch, char label[32]);
 int ts_epoch_relabel(struct ts_epoch *epoch, const char *label);
 
+/* A slot is free: `thread` keeps it for the next epoch that it opens, if it may. */
+void ts_epoch_return_slot(struct ts_thread *thread, struct ts_epoch *epoch);
 /* The end of a thread: its cached slots go back. */
 void ts_epoch_return_slots(struct ts_thread *thread);
 

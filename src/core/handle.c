@@ -7,7 +7,6 @@
  * Handle objects live in lanes of their own, which are held only for the length of a call.
  */
 #include <errno.h>
-#include <sched.h>
 
 #include <tslab/tslab.h>
 
@@ -15,6 +14,7 @@
 #include "failure.h"
 #include "fork.h"
 #include "heap.h"
+#include "os.h"
 #include "process.h"
 #include "redzone.h"
 #include "report.h"
@@ -255,8 +255,7 @@ int tslab_handle_free(tslab_heap *heap, tslab_handle_t handle)
 		if (got == TS_LW_GONE)
 			return refuse_stale(heap, t);
 		if (got == TS_LW_WAIT) {
-			if (++rounds > 64)
-				sched_yield();
+			ts_os_wait_a_little(&rounds);
 			continue;
 		}
 		if (!claim(lane, t, handle_generation(handle))) {

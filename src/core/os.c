@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -135,6 +136,14 @@ uint64_t ts_os_rss_bytes(void)
 uint64_t ts_os_coarse_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC_COARSE) + ts_a64_load_rlx(&boot_offset_ns);
+}
+
+void ts_os_wait_a_little(unsigned *rounds)
+{
+	if (++*rounds < 64)
+		ts_arch_pause();
+	else
+		sched_yield();
 }
 
 uint64_t ts_os_clock_ns(void)

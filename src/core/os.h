@@ -45,4 +45,7 @@ uint64_t ts_os_thread_cpu_ns(void);
 /* Look at the boot offset again (it grows while the machine sleeps). Cold paths only. */
 void ts_os_clock_sync(void);
 
+/* Waits for another thread that is about to be done: a moment, or from the 64th round on the processor. */
+void ts_os_wait_a_little(unsigned *rounds);
+
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "redzone.h"
 
-#include <sched.h>
 #include <stdio.h>
 
 #include "fork.h"
 #include "label.h"
 #include "large.h"
+#include "os.h"
 #include "paint.h"
 #include "process.h"
 #include "report.h"
@@ -45,10 +45,9 @@ static uint64_t claim(uint64_t t, unsigned states)
 {
 	uint64_t seen = ts_a64_load_rlx(word_of(t));
 
-	for (unsigned rounds = 0;; rounds++) {
+	for (unsigned rounds = 0;;) {
 		if ((seen & STATE) == BUSY) {
-			if (rounds > 64)
-				sched_yield();
+			ts_os_wait_a_little(&rounds);
 			seen = ts_a64_load_rlx(word_of(t));
 			continue;
 		}

@@ -109,6 +109,15 @@ static inline void ts_thread_retain(struct ts_thread *thread, int64_t bytes)
 	ts_a64_store_rlx(&thread->stat->w.retained_bytes, thread->retained_bytes);
 }
 
+/* Count in the thread's own words: an atomic add would cost as much as a domain exit. */
+#define ts_count_own(name)                                                                         \
+	do {                                                                                       \
+		if (ts_tls.self && !ts_tls.self->ending)                                           \
+			ts_bump_word(&ts_tls.self->stat->w.name, 1);                               \
+		else                                                                               \
+			ts_count(name, 1);                                                         \
+	} while (0)
+
 /* Count for a size class: in the thread's own words, where an atomic add would cost more than the rest. */
 #define ts_count_own_class(cls_, name, amount)                                                     \
 	do {                                                                                       \
