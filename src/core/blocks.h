@@ -34,6 +34,7 @@ enum ts_block_kind {
 	TS_BLOCK_CLOSES = 13,     /* struct ts_block_closes */
 	TS_BLOCK_HISTOGRAMS = 14, /* struct ts_block_histograms */
 	TS_BLOCK_LABEL = 15,      /* struct ts_block_label */
+	TS_BLOCK_CHUNKS = 16,     /* struct ts_block_chunks */
 };
 
 struct ts_block_head {
@@ -124,6 +125,7 @@ struct ts_block_lane {
 	struct ts_lane_words w;
 	struct ts_class_words cls[TS_CLASS_COUNT];
 	ts_a16 units[TS_CLASS_COUNT]; /* units that carry a slab of the class; holder writes */
+	ts_a32 number;                /* of the lane, from 1; since minor 3 */
 };
 
 #define TS_EPOCHS_PER_BLOCK 7
@@ -229,6 +231,15 @@ struct ts_block_heaps {
 	} heap[TS_HEAPS_PER_BLOCK];
 };
 
+/* Whose the chunks of the range are, in groups of neighbours. */
+#define TS_CHUNK_GROUP 64
+#define TS_CHUNK_GROUPS_PER_BLOCK 3
+struct ts_block_chunks {
+	struct ts_block_head head;
+	ts_a64 group[TS_CHUNK_GROUPS_PER_BLOCK]; /* its number in the range, from 1; 0 = none yet */
+	ts_a32 lane[TS_CHUNK_GROUPS_PER_BLOCK][TS_CHUNK_GROUP]; /* number of the lane; 0 = nobody's */
+};
+
 _Static_assert(sizeof(struct ts_block_process) <= TS_BLOCK_BYTES, "process block");
 _Static_assert(sizeof(struct ts_block_lane) <= TS_BLOCK_BYTES, "lane block");
 _Static_assert(sizeof(struct ts_block_epochs) <= TS_BLOCK_BYTES, "epochs block");
@@ -242,6 +253,7 @@ _Static_assert(sizeof(struct ts_block_module) <= TS_BLOCK_BYTES, "module block")
 _Static_assert(sizeof(struct ts_block_label) <= TS_BLOCK_BYTES, "label block");
 _Static_assert(sizeof(struct ts_block_labels) <= TS_BLOCK_BYTES, "labels block");
 _Static_assert(sizeof(struct ts_block_heaps) <= TS_BLOCK_BYTES, "heaps block");
+_Static_assert(sizeof(struct ts_block_chunks) <= TS_BLOCK_BYTES, "chunks block");
 
 /*
  * A block source returns `slots` zeroed consecutive blocks, or NULL. Called under the metadata lock,

@@ -49,6 +49,7 @@ static struct ts_lane *new_lane(void)
 	lane->large.top = TS_STACK_NONE;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
+	ts_a32_store_rlx(&lane->stat->number, (uint32_t)index + 1);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	return lane;
 }

@@ -6,6 +6,7 @@
 #include "epoch.h"
 #include "failure.h"
 #include "heap.h"
+#include "owner.h"
 #include "process.h"
 #include "thread.h"
 
@@ -30,6 +31,7 @@ static void link_run(struct ts_lane *lane, uint32_t chunk)
 		ts_range.chunks[lane->larges].prev = chunk;
 	lane->larges = chunk;
 	ts_a32_store_rlx(&c->lane, lane->index + 1);
+	ts_owner_show(chunk, c->run_chunks, lane->index + 1);
 }
 
 static void unlink_run(struct ts_lane *lane, uint32_t chunk)
@@ -43,6 +45,7 @@ static void unlink_run(struct ts_lane *lane, uint32_t chunk)
 	if (c->next)
 		ts_range.chunks[c->next].prev = c->prev;
 	ts_a32_store_rlx(&c->lane, 0);
+	ts_owner_show(chunk, c->run_chunks, 0);
 }
 
 /* One slot, at the first granule; every other address of the run is interior. */
@@ -132,6 +135,7 @@ bool ts_large_grow(struct ts_lane *lane, uint64_t t, size_t bytes)
 	}
 	ts_arch_tag_as(ts_arch_tagged(ts_chunk_address(chunk)), ts_chunk_address(chunk + have),
 		       more_bytes);
+	ts_owner_show(chunk + have, (uint32_t)want - have, lane->index + 1);
 	ts_range.chunks[chunk].run_chunks = (uint32_t)want;
 	ts_range.chunks[chunk].large_bytes = bytes;
 	ts_bump_word(&lane->stat->w.large_bytes, more_bytes);

@@ -65,6 +65,7 @@ _Static_assert(sizeof(struct ts_chunk) == 64, "chunks are indexed by a shift");
 struct ts_free_words {
 	uint64_t free;  /* in the pool */
 	uint64_t dirty; /* ... and still holds memory */
+	ts_a64 owners;  /* where their owners are shown (owner.h); 0 = nowhere yet */
 };
 
 struct ts_range {

@@ -6,6 +6,7 @@
 #include "heap.h"
 #include "histogram.h"
 #include "os.h"
+#include "owner.h"
 #include "process.h"
 #include "redzone.h"
 #include "slab.h"
@@ -106,6 +107,7 @@ static void release_chunk(uint32_t chunk, struct ts_chunk_batch *batch)
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
 	ts_slab_outdate_handles(chunk);
 	ts_a32_store_rlx(&ts_range.chunks[chunk].lane, 0);
+	ts_owner_show(chunk, 1, 0);
 	ts_chunk_drop(chunk, 1, batch);
 }
 
@@ -126,6 +128,7 @@ static uint32_t keep_large(struct ts_lane *lane, uint32_t chunk)
 	if (lane->larges)
 		ts_range.chunks[lane->larges].prev = chunk;
 	lane->larges = chunk;
+	ts_owner_show(chunk, c->run_chunks, lane->index + 1);
 	ts_bump_word(&lane->stat->w.large_bytes, bytes);
 	ts_bump_word(&lane->stat->w.large_allocs, 1);
 	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, bytes);
@@ -144,6 +147,7 @@ static uint32_t place_chunk(struct ts_thread *survivor, uint32_t chunk, struct t
 		return 1;
 	if (ts_a32_load_rlx(&c->state) == TS_CHUNK_SLABS && lane && lane->fate == FATE_WARM) {
 		ts_slab_wipe_remote(chunk);
+		ts_owner_show(chunk, 1, lane->index + 1);
 		return 1;
 	}
 	if (ts_a32_load_rlx(&c->state) == TS_CHUNK_SLABS && lane && lane->fate == FATE_BOUND) {
@@ -196,6 +200,7 @@ static void rebuild_lanes(const struct ts_thread *survivor)
 	for (uint32_t i = 0; i < count; i++) {
 		struct ts_lane *lane = ts_lane_at(i);
 
+		ts_a32_store_rlx(&lane->stat->number, i + 1);
 		if (lane->fate == FATE_WARM)
 			charge_warm(lane);
 		if (lane->fate != FATE_WARM)

@@ -7,6 +7,7 @@
 #include "epoch.h"
 #include "failure.h"
 #include "heap.h"
+#include "owner.h"
 #include "process.h"
 #include "redzone.h"
 #include "stack.h"
@@ -47,6 +48,7 @@ static void link_chunk(struct ts_lane *lane, uint32_t chunk)
 	lane->chunk_count++;
 	ts_bump_word(&lane->stat->w.chunk_bytes, TS_CHUNK_BYTES);
 	ts_a32_store_rlx(&c->lane, lane->index + 1);
+	ts_owner_show(chunk, 1, lane->index + 1);
 }
 
 static void unlink_chunk(struct ts_lane *lane, uint32_t chunk)
@@ -64,6 +66,7 @@ static void unlink_chunk(struct ts_lane *lane, uint32_t chunk)
 	lane->chunk_count--;
 	ts_bump_word(&lane->stat->w.chunk_bytes, -(uint64_t)TS_CHUNK_BYTES);
 	ts_a32_store_rlx(&c->lane, 0);
+	ts_owner_show(chunk, 1, 0);
 }
 
 /* A chunk with room for a slab of class c; 0 with errno. */

@@ -32,6 +32,7 @@ union ts_block_copy {
 	struct ts_block_closes closes;
 	struct ts_block_histograms histograms;
 	struct ts_block_label label;
+	struct ts_block_chunks chunks;
 	ts_a64 words[TS_BLOCKREAD_SLOTS_MAX * TS_BLOCK_BYTES / sizeof(ts_a64)];
 };
 

@@ -242,6 +242,7 @@ static uint64_t ts_field_scope_age_ns(const struct ts_snapshot *s, const struct 
 #define T(word) (S->thread_sum.word)
 
 #define TYPE_U64 .type = TS_VALUE_U64, .u64
+#define TYPE_KNOWN_U64 .type = TS_VALUE_KNOWN_U64, .u64
 #define TYPE_I64 .type = TS_VALUE_I64, .i64
 #define TYPE_F64 .type = TS_VALUE_F64, .f64
 #define TYPE_BOOL .type = TS_VALUE_BOOL, .boolean

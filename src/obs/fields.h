@@ -3,6 +3,8 @@
 #ifndef TS_OBS_FIELDS_H
 #define TS_OBS_FIELDS_H
 
+#include <math.h>
+
 #include "obs/snapshot.h"
 
 enum ts_field_group {
@@ -43,6 +45,7 @@ const char *ts_group_path(enum ts_field_group group, char *path, size_t path_byt
 
 enum ts_value_type {
 	TS_VALUE_U64,
+	TS_VALUE_KNOWN_U64, /* TS_UNKNOWN: null */
 	TS_VALUE_I64,
 	TS_VALUE_F64,
 	TS_VALUE_BOOL,
@@ -59,6 +62,13 @@ struct ts_value {
 		const char *text; /* good until the next text of a field is asked for */
 	};
 };
+
+/* Whether a value is more than null. */
+static inline bool ts_value_known(const struct ts_value *value)
+{
+	return value->type == TS_VALUE_KNOWN_U64 ? value->u64 != TS_UNKNOWN :
+						   value->type != TS_VALUE_F64 || isfinite(value->f64);
+}
 
 /* What a field is asked of. */
 struct ts_subject {

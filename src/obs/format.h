@@ -21,7 +21,8 @@
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */
 #define TS_STATS_MAJOR 1u
-#define TS_STATS_MINOR 2u
+#define TS_STATS_MINOR 3u
+#define TS_STATS_MINOR_OWNERS 3u /* since then it tells whose chunks are */
 
 #define TS_STATS_CHUNK_BYTES ((size_t)256 * 1024)
 #define TS_STATS_BUILD_ID_BYTES 32

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "obs/render.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -158,9 +157,8 @@ static void put_real(struct ts_json *json, double real)
 	uint64_t number;
 
 	if (!(real >= 0.001 && real < 100000) && real != 0) {
-		/* JSON has no word for what is not a number. */
 		snprintf(text, sizeof(text), "%.6g", real);
-		put_text(json, isfinite(real) ? text : "null");
+		put_text(json, text);
 		return;
 	}
 	while (decimals && real >= tens[6 - decimals])
@@ -254,8 +252,13 @@ void ts_json_value(struct ts_json *json, const char *name, const struct ts_value
 	}
 	put_name(json, name);
 	json->comma = true;
+	if (!ts_value_known(value)) { /* JSON has no word for what is not a number */
+		put_text(json, "null");
+		return;
+	}
 	switch (value->type) {
 	case TS_VALUE_U64:
+	case TS_VALUE_KNOWN_U64:
 		/* Readers of JSON know no more than 63 bits; nothing that is true comes near. */
 		put_number(json, value->u64 > INT64_MAX ? INT64_MAX : value->u64);
 		break;
@@ -463,9 +466,10 @@ static void put_type(struct ts_json *json, enum ts_value_type type)
 	case TS_VALUE_I64:
 		put_member(json, "type", "integer");
 		break;
+	case TS_VALUE_KNOWN_U64:
 	case TS_VALUE_F64:
 		ts_json_open(json, "type", '[');
-		put_member(json, NULL, "number");
+		put_member(json, NULL, type == TS_VALUE_F64 ? "number" : "integer");
 		put_member(json, NULL, "null");
 		ts_json_close(json, ']');
 		break;

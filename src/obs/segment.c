@@ -360,6 +360,9 @@ static void copy_for_child(char *to, const char *from, size_t bytes)
 		case TS_BLOCK_LABEL:
 			memcpy(to + at, head, offsetof(struct ts_block_label, cls));
 			break;
+		case TS_BLOCK_CHUNKS:
+			memcpy(to + at, head, offsetof(struct ts_block_chunks, lane));
+			break;
 		default:
 			memcpy(to + at, head, length);
 		}

@@ -49,9 +49,7 @@ static void copy_text(char *to, size_t to_bytes, const char *from, size_t from_b
 
 /* ---------------------------------------------------------------------------------------- walking -- */
 
-typedef bool take_block(struct ts_snapshot *s, const union ts_block_copy *copy);
-
-/* Sets of kinds; what is of none that this reader knows is passed over. */
+/* What is of no kind that this reader knows is passed over. */
 #define KIND(kind) ((uint64_t)1 << (kind))
 
 static bool is_of(uint64_t kinds, uint32_t kind)
@@ -59,9 +57,8 @@ static bool is_of(uint64_t kinds, uint32_t kind)
 	return kind < 64 && (kinds >> kind & 1);
 }
 
-/* Calls `take` for the blocks of some kinds in a chunk. False: no memory. */
-static bool walk_chunk(struct ts_snapshot *s, const struct ts_chunk_view *chunk, uint64_t kinds,
-		       take_block *take)
+bool ts_snapshot_walk(struct ts_snapshot *s, const struct ts_chunk_view *chunk, uint64_t kinds,
+		      ts_take_block *take)
 {
 	size_t at = 0;
 
@@ -137,6 +134,7 @@ static bool take_epochs(struct ts_snapshot *s, const struct ts_block_epochs *blo
 		if (!epoch)
 			return false;
 		memset(epoch, 0, sizeof(*epoch));
+		epoch->resident_bytes = TS_UNKNOWN;
 		epoch->id = W(row, id);
 		epoch->state = W(row, state);
 		epoch->heap_id = W(row, heap_id);
@@ -400,6 +398,8 @@ static bool take_lane(struct ts_snapshot *s, const struct ts_block_lane *lane)
 	view = APPEND(s->lane_views, s->lane_view_count);
 	if (!view)
 		return false;
+	view->epoch = epoch;
+	view->number = ts_a32_load_rlx(&lane->number);
 	view->next = epoch->first_lane;
 	epoch->first_lane = s->lane_view_count;
 	view->thread_index = W(&lane->w, thread_index);
@@ -644,13 +644,13 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 	take_class_table(s);
 	for (size_t i = 0; i < chunk_count; i++) {
 		s->segment_bytes += chunks[i].bytes;
-		enough = enough && walk_chunk(s, &chunks[i], TABLES, take_tables);
+		enough = enough && ts_snapshot_walk(s, &chunks[i], TABLES, take_tables);
 	}
 	sort(s->epochs, s->epoch_count, sizeof(*s->epochs), by_id);
 	s->open_epochs = s->epoch_count;
 	enough = enough && find_current_ring(s) && make_epoch_sums(s);
 	for (size_t i = 0; i < chunk_count; i++)
-		enough = enough && walk_chunk(s, &chunks[i], OWNERS, take_owners);
+		enough = enough && ts_snapshot_walk(s, &chunks[i], OWNERS, take_owners);
 	if (!enough || !add_abandoned(s) || !finish_domains(s)) {
 		*why = "too large for the memory there is";
 		return false;
@@ -674,6 +674,7 @@ void ts_snapshot_free(struct ts_snapshot *s)
 	free(s->contention);
 	free(s->failures);
 	free(s->closes);
+	free(s->chunk_groups);
 	memset(s, 0, sizeof(*s));
 }
 

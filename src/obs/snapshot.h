@@ -16,6 +16,7 @@
 #include "obs/blockread.h"
 
 enum { TS_SNAPSHOT_CHUNKS_MAX = 64, TS_PLACES_MAX = 4096, TS_LABEL_BYTES = 32 };
+#define TS_UNKNOWN UINT64_MAX
 
 /* Memory that holds a chunk, and how much of it may be read. */
 struct ts_chunk_view {
@@ -39,6 +40,7 @@ struct ts_epoch_view {
 	uint64_t references;
 	uint64_t abandoned;
 	uint64_t abandoned_site;
+	uint64_t resident_bytes; /* by the kernel's page map; TS_UNKNOWN = not looked at */
 	struct ts_lane_sum *lanes;
 	size_t first_lane; /* + 1, in lane_views; 0 = none */
 	size_t first_domain;
@@ -133,10 +135,18 @@ struct ts_thread_view {
 };
 
 struct ts_lane_view {
+	struct ts_epoch_view *epoch;
+	uint32_t number;       /* as in the owners of chunks; 0 = unknown */
 	uint64_t thread_index; /* + 1; 0 = none yet */
 	uint64_t enters;
 	uint64_t exits;
 	size_t next; /* of the same epoch: + 1; 0 = none */
+};
+
+/* Whose 64 chunks of the heaps' range are: numbers of lanes, 0 = nobody's. */
+struct ts_chunk_group {
+	uint64_t number; /* in the range, from 1 */
+	uint32_t lane[TS_CHUNK_GROUP];
 };
 
 /* What /proc says about the process; the caller fills it in. */
@@ -193,6 +203,8 @@ struct ts_snapshot {
 	size_t thread_count;
 	struct ts_lane_view *lane_views; /* bound ones */
 	size_t lane_view_count;
+	struct ts_chunk_group *chunk_groups; /* by number, once owners.h has read them */
+	size_t chunk_group_count;
 	struct ts_contention_view *contention; /* by label; none unless the library was built for it */
 	size_t contention_count;
 	struct ts_failure_view *failures; /* the newest first */
@@ -215,6 +227,11 @@ bool ts_snapshot_check_header(const struct ts_chunk_view *chunk, struct ts_block
 bool ts_snapshot_read(struct ts_snapshot *snapshot, const struct ts_target *target,
 		      const struct ts_chunk_view *chunks, size_t chunk_count, const char **why);
 void ts_snapshot_free(struct ts_snapshot *snapshot);
+
+/* Calls `take` with copies of the blocks of some kinds, a bit each, in a chunk. False: it did, no memory. */
+typedef bool ts_take_block(struct ts_snapshot *snapshot, const union ts_block_copy *copy);
+bool ts_snapshot_walk(struct ts_snapshot *snapshot, const struct ts_chunk_view *chunk,
+		      uint64_t kinds, ts_take_block *take);
 
 const struct ts_module_view *ts_snapshot_module(const struct ts_snapshot *snapshot, uint32_t index);
 

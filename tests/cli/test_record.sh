@@ -19,7 +19,7 @@ run 0 "$tslab" record --out "$work/rest" --interval 10ms --count 3 "$victim_pid"
 ok 'record'
 # All fields but those of the moment, of where the figures come from and of what the kernel counts.
 of_the_process='del(.timestamp, .timestamp_ns, .monotonic_ns, .source, .rss_bytes_current, .anon_rss_bytes, .heap_resident_bytes, .heap_swapped_bytes,
-	.sampling.interpretation) | (.. | objects) |= del(.age_sec, .age_ns, .closing_sec, .oldest_age_sec,
+	.sampling.interpretation) | (.. | objects) |= del(.age_sec, .resident_bytes, .age_ns, .closing_sec, .oldest_age_sec,
 	.oldest_age_ns, .timestamp_ns)'
 "$tslab" stats --json "$victim_pid" | jq -S "$of_the_process" >"$work/live.json"
 run 0 "$tslab" replay "$work/rest" stats --json && json '.source == "replay" and .rss_bytes_current > 0 and .consistent' &&

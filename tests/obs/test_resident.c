@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,10 +19,12 @@
 #include "tools/tslab/tool.h"
 #include "tslab/tslab.h"
 
-enum { MIB = 1 << 20, WRITTEN = 24 * MIB, UNTOUCHED = 16 * MIB, SLACK = 2 * MIB };
+enum { MIB = 1 << 20, WRITTEN = 24 * MIB, UNTOUCHED = 16 * MIB, PART = 4 * MIB, SLACK = 2 * MIB };
 
 static int to_child, from_child;
 static pid_t child;
+static void *volatile written; /* else the compiler writes nothing to it */
+static volatile pid_t *forked; /* child of the child, in memory of both */
 
 static void require(bool ok)
 {
@@ -37,11 +40,27 @@ static void step(int to, int from)
 	require(write(to, &byte, 1) == 1 && read(from, &byte, 1) == 1);
 }
 
+/* Until the child is looked at, which has the epoch as well. */
+static void live_in_fork(int to, int from, tslab_epoch_t epoch)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		*forked = getpid();
+		require(tslab_alloc(epoch, 1024) != NULL);
+		step(to, from);
+		_exit(0);
+	}
+	require(pid > 0 && waitpid(pid, NULL, 0) == pid);
+	step(to, from);
+}
+
 static void live(int to, int from)
 {
 	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
 	tslab_epoch_t small, large;
 	tslab_heap *heap;
+	void *object;
 
 	options.retain_bytes = 0;
 	heap = tslab_heap_create(&options);
@@ -49,14 +68,17 @@ static void live(int to, int from)
 	require(!tslab_epoch_open(heap, "large", &large));
 	step(to, from);
 	for (unsigned i = 0; i < WRITTEN / 1024; i++) {
-		void *object = tslab_alloc(small, 1024);
-
+		object = tslab_alloc(small, 1024);
 		require(object != NULL);
 		memset(object, 1, 1024);
 	}
 	step(to, from);
-	require(tslab_alloc(large, UNTOUCHED) != NULL);
+	written = object = tslab_alloc(large, UNTOUCHED);
+	require(object != NULL);
 	step(to, from);
+	memset(object, 1, PART);
+	step(to, from);
+	live_in_fork(to, from, small);
 	require(!tslab_epoch_discard(small));
 	step(to, from);
 	pause();
@@ -67,7 +89,9 @@ static int begin(void **state)
 	int there[2], back[2];
 
 	(void)state;
-	if (pipe(there) || pipe(back))
+	forked = mmap(NULL, sizeof(*forked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (pipe(there) || pipe(back) || forked == MAP_FAILED)
 		return -1;
 	child = fork();
 	if (child == 0)
@@ -99,58 +123,96 @@ static void next(void)
 	wait_for_child();
 }
 
-static struct ts_target look(uint64_t *held)
+/* What is resident of the child's memory, in all and of its two epochs, and what it holds. */
+struct view {
+	uint64_t all, small, large, held;
+};
+
+static void look_into(pid_t pid, pid_t pages_of, struct view *view)
 {
 	struct ts_target target;
 	struct ts_snapshot snapshot;
 	struct attachment a;
 	const char *why;
 
-	assert_true(attach(child, &a));
-	proc_describe(child, a.inner_pid, true, &target);
+	assert_true(attach(pid, &a));
+	proc_describe(pid, a.inner_pid, true, &target);
 	assert_true(ts_snapshot_read(&snapshot, &target, a.chunks, a.chunk_count, &why));
-	assert_true(resident_read(child, &snapshot));
-	*held = ts_snapshot_committed_bytes(&snapshot);
-	target = snapshot.target;
+	assert_int_equal(resident_read(pages_of, &snapshot, a.chunks, a.chunk_count),
+			 pid == pages_of);
+	*view = (struct view){ .all = snapshot.target.heap_resident_bytes,
+			       .held = ts_snapshot_committed_bytes(&snapshot) };
+	for (size_t i = 0; i < snapshot.epoch_count; i++) {
+		const struct ts_epoch_view *epoch = &snapshot.epochs[i];
+
+		if (!strcmp(epoch->label, "small"))
+			view->small = epoch->resident_bytes;
+		else if (!strcmp(epoch->label, "large"))
+			view->large = epoch->resident_bytes;
+		else
+			assert_true(!epoch->resident_bytes || pid != pages_of);
+	}
 	ts_snapshot_free(&snapshot);
 	detach(&a);
-	return target;
+	print_message("# resident %llu, of small %lld, of large %lld, held %llu\n",
+		      (unsigned long long)view->all, (long long)view->small, (long long)view->large,
+		      (unsigned long long)view->held);
+}
+
+static struct view look(void)
+{
+	struct view view;
+
+	look_into(child, child, &view);
+	return view;
 }
 
 static void resident_follows_what_is_written(void **state)
 {
-	uint64_t held_empty, held_full, held_more, held_after;
-	struct ts_target empty, full, more, after;
+	struct view empty, full, more, part, view, after, unknown;
 	const char *runner = getenv("TEST_RUNNER");
 
 	(void)state;
 	if (runner && *runner)
 		skip(); /* an emulator's mappings are not the program's */
 	wait_for_child();
-	empty = look(&held_empty);
+	empty = look();
+	assert_true(empty.small == 0 && empty.large == 0);
 	next();
-	full = look(&held_full);
+	full = look();
+	/* All that is written is there, in its epoch, and no more than is held. */
+	assert_true(full.all >= empty.all + WRITTEN);
+	assert_true(full.all <= full.held);
+	assert_true(full.held <= empty.all + WRITTEN + SLACK);
+	assert_true(full.small >= WRITTEN && full.small <= WRITTEN + SLACK);
+	assert_int_equal(full.large, 0);
 	next();
-	more = look(&held_more);
-	next();
-	after = look(&held_after);
-	print_message("# resident %llu, %llu, %llu, %llu of %llu, %llu, %llu, %llu bytes held\n",
-		      (unsigned long long)empty.heap_resident_bytes,
-		      (unsigned long long)full.heap_resident_bytes,
-		      (unsigned long long)more.heap_resident_bytes,
-		      (unsigned long long)after.heap_resident_bytes, (unsigned long long)held_empty,
-		      (unsigned long long)held_full, (unsigned long long)held_more,
-		      (unsigned long long)held_after);
-	/* All that is written is there, and no more than is held. */
-	assert_true(full.heap_resident_bytes >= empty.heap_resident_bytes + WRITTEN);
-	assert_true(full.heap_resident_bytes <= held_full);
-	assert_true(held_full <= empty.heap_resident_bytes + WRITTEN + SLACK);
 	/* What is held and was never written is not. */
-	assert_true(held_more >= held_full + UNTOUCHED);
-	assert_true(more.heap_resident_bytes <= full.heap_resident_bytes + 65536);
+	more = look();
+	assert_true(more.held >= full.held + UNTOUCHED);
+	assert_true(more.all <= full.all + 65536);
+	assert_true(more.large <= 65536);
+	assert_int_equal(more.small, full.small);
+	next();
+	part = look();
+	assert_true(part.large >= PART && part.large <= PART + 65536);
+	assert_true(part.small + part.large <= part.all);
+	/* Where the kernel shows nothing, nothing is told. */
+	look_into(child, 0, &unknown);
+	assert_true(unknown.small == TS_UNKNOWN && unknown.large == TS_UNKNOWN && !unknown.all);
+	next();
+	/* A child of fork has the same. */
+	look_into(*forked, *forked, &view);
+	assert_true(view.small >= part.small && view.small <= part.small + SLACK);
+	assert_int_equal(view.large, part.large);
+	next();
+	next();
 	/* And what was given back is gone. */
-	assert_true(after.heap_resident_bytes <= more.heap_resident_bytes - WRITTEN);
-	assert_true(after.heap_resident_bytes <= empty.heap_resident_bytes + SLACK);
+	after = look();
+	assert_true(after.all <= more.all - WRITTEN + PART);
+	assert_true(after.all <= empty.all + PART + SLACK);
+	assert_int_equal(after.small, 0);
+	assert_int_equal(after.large, part.large);
 }
 
 int main(void)

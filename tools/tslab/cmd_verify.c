@@ -85,6 +85,7 @@ static const struct relation relations[] = {
 	{ "samples-by-thread", NULL, "threads.alloc_samples", '<', "sampling.alloc_samples", NULL },
 	{ "resident-within-segments", NULL, "heap_resident_bytes + heap_swapped_bytes", '<',
 	  "backend.superslab_bytes", NULL },
+	{ "resident-by-epoch", NULL, "epochs.resident_bytes", '<', "heap_resident_bytes", NULL },
 	{ "madvise-whole-pages", NULL, "total_madvise_bytes", '%', "page_size", NULL },
 	{ "closed-allocations", NULL, "alloc_failures.epoch_closed", '=', "total_slow_epoch_closed",
 	  NULL },
@@ -179,6 +180,8 @@ static bool has_type(const json_t *value, enum ts_value_type type)
 		return json_is_integer(value);
 	case TS_VALUE_F64:
 		return json_is_number(value) || json_is_null(value);
+	case TS_VALUE_KNOWN_U64:
+		return json_is_null(value) || has_type(value, TS_VALUE_U64);
 	case TS_VALUE_BOOL:
 		return json_is_boolean(value);
 	default:

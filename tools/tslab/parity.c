@@ -52,6 +52,7 @@ static const struct {
 	{ "rss_bytes_current", "process" },
 	{ "anon_rss_bytes", "process" },
 	{ "heap_resident_bytes", "process" },
+	{ "epochs[].resident_bytes", "process" },
 	{ "alloc_failures.recent[].tid", "process" },
 	{ "threads[].tid", "process" },
 	/* Contended or not is the scheduler's matter; the sum is the same. */

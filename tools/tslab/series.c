@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "series.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,11 +75,14 @@ bool row_value(const struct figure_row *row, const struct ts_field *field, struc
 	if (of_document(row))
 		return value_of_json(json_object_get(row->object, field->name), value);
 	*value = field->value(&row->subject);
-	if (value->type == TS_VALUE_U64) /* as in documents, which know no more than 63 bits */
+	if (!ts_value_known(value))
+		return false;
+	if (value->type == TS_VALUE_U64 ||
+	    value->type == TS_VALUE_KNOWN_U64) /* as in documents, which know no more than 63 bits */
 		*value = (struct ts_value){ .type = TS_VALUE_I64,
 					    .i64 = value->u64 > INT64_MAX ? INT64_MAX :
 									    (int64_t)value->u64 };
-	return value->type != TS_VALUE_BOOL && (value->type != TS_VALUE_F64 || isfinite(value->f64));
+	return value->type != TS_VALUE_BOOL;
 }
 
 uint64_t row_u64(const struct figure_row *row, const struct ts_field *field)

@@ -113,7 +113,7 @@ static struct reading *read_chunks(const struct source *source, const struct ts_
 	if (!snapshot->target.rss_bytes && snapshot->close_count)
 		snapshot->target.rss_bytes = snapshot->closes[0].rss_after;
 	if (source->pid && !source->brief)
-		(void)resident_read(source->pid, snapshot);
+		(void)resident_read(source->pid, snapshot, chunks, chunk_count);
 	return reading;
 }
 

@@ -83,8 +83,12 @@ typedef bool visit_fd(const char *path, const char *link, void *context);
 bool attach_visit_fds(pid_t pid, visit_fd *visit, void *context);
 
 /* -- resident.c: the kernel's view -- */
-/* Fills in the snapshot's target. False: the range was not found among the mappings, or is not shown. */
-bool resident_read(pid_t pid, struct ts_snapshot *snapshot);
+/*
+ * Fills in the target and the epochs of a snapshot that was read from these chunks. False: the range was not
+ * found among the mappings, or is not shown.
+ */
+bool resident_read(pid_t pid, struct ts_snapshot *snapshot, const struct ts_chunk_view *chunks,
+		   size_t chunk_count);
 
 /* -- symbols.c: source lines for the places of a snapshot -- */
 void symbols_resolve(struct ts_snapshot *snapshot, const char *sysroot);

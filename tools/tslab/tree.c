@@ -3,7 +3,6 @@
  * tree.c: the JSON document of a snapshot, value by value. Writing and parsing text gives the same and takes
  * four times as long.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,8 +99,13 @@ static void add_value(void *context, const char *name, const struct ts_value *va
 {
 	if (((struct tree *)context)->sparse && is_zero(value))
 		return;
+	if (!ts_value_known(value)) {
+		add(context, name, json_null());
+		return;
+	}
 	switch (value->type) {
 	case TS_VALUE_U64:
+	case TS_VALUE_KNOWN_U64:
 		add(context, name,
 		    json_integer(value->u64 > INT64_MAX ? INT64_MAX : (json_int_t)value->u64));
 		break;
@@ -109,7 +113,7 @@ static void add_value(void *context, const char *name, const struct ts_value *va
 		add(context, name, json_integer(value->i64));
 		break;
 	case TS_VALUE_F64:
-		add(context, name, isfinite(value->f64) ? json_real(value->f64) : json_null());
+		add(context, name, json_real(value->f64));
 		break;
 	case TS_VALUE_BOOL:
 		add(context, name, json_boolean(value->boolean));
