@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "obs/blockread.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { TRIES = 8 };
@@ -10,7 +11,8 @@ enum { TRIES = 8 };
  * the label's sequence are looked at before and after. An id is never used twice. A row that gets another
  * life under each try is left out; one whose label changes under each has none.
  */
-static bool copy_epoch(const struct ts_epoch_words *from, struct ts_epoch_words *to)
+static inline __attribute__((always_inline)) bool copy_epoch(const struct ts_epoch_words *from,
+							     size_t words, struct ts_epoch_words *to)
 {
 	const ts_a64 *word = (const ts_a64 *)from;
 	ts_a64 *copy = (ts_a64 *)to;
@@ -23,7 +25,7 @@ static bool copy_epoch(const struct ts_epoch_words *from, struct ts_epoch_words 
 		 * away before the next life wrote any, behind them. */
 		id = ts_a64_load_acq(&from->id);
 		seq = ts_a64_load_acq(&from->label_seq);
-		for (size_t i = sizeof(*from) / sizeof(*word); i-- > 0;)
+		for (size_t i = words; i-- > 0;)
 			ts_a64_store_rlx(&copy[i], ts_a64_load_acq(&word[i])); /* ORD-21 */
 		if (!id)
 			break;
@@ -42,28 +44,28 @@ static bool copy_epoch(const struct ts_epoch_words *from, struct ts_epoch_words 
 	return !id;
 }
 
-static bool copy_epochs(const struct ts_block_epochs *from, struct ts_block_epochs *to)
+/* As many rows as there are, each of so many bytes. */
+static inline __attribute__((always_inline)) bool
+copy_epochs(const struct ts_block_epochs *from, size_t row_bytes, struct ts_block_epochs *to)
 {
+	size_t known = row_bytes < sizeof(from->row[0]) ? row_bytes : sizeof(from->row[0]);
+	const char *row = (const char *)from->row;
 	bool consistent = true;
 
 	to->head.kind = TS_BLOCK_EPOCHS;
 	to->head.slots = 1;
-	for (unsigned i = 0; i < TS_EPOCHS_PER_BLOCK; i++)
-		consistent &= copy_epoch(&from->row[i], &to->row[i]);
+	for (unsigned i = 0; i < TS_EPOCHS_PER_BLOCK; i++, row += row_bytes)
+		if (row + row_bytes <= (const char *)from + TS_BLOCK_BYTES)
+			consistent &= copy_epoch((const struct ts_epoch_words *)row,
+						 known / sizeof(ts_a64), &to->row[i]);
 	return consistent;
 }
 
-bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
+static inline __attribute__((always_inline)) bool copy_words(const struct ts_block_head *head,
+							     size_t bytes, ts_a64 *copy)
 {
-	const struct ts_block_head *head = block;
-	const ts_a64 *from = block;
-	uint32_t kind = ts_a32_load_acq((const ts_a32 *)&head->kind); /* ORD-20 acquire */
-	/* There are many lanes, and a sixth of a block is not theirs. */
-	const size_t bytes = kind == TS_BLOCK_LANE ? sizeof(struct ts_block_lane) :
-						     (size_t)slots * TS_BLOCK_BYTES;
+	const ts_a64 *from = (const ts_a64 *)head;
 
-	if (kind == TS_BLOCK_EPOCHS && slots == 1)
-		return copy_epochs(block, &copy->epochs);
 	for (unsigned try = 0; try < TRIES; try++) {
 		/* ORD-21 acquire: pairs with the writer's release of an even seq; else words of before a
 		 * change of identity pass as words of after it. */
@@ -74,7 +76,7 @@ bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *c
 		for (size_t i = (bytes + 31) / 32 * 4; i; i -= 4) {
 #pragma GCC unroll 4
 			for (size_t k = 1; k <= 4; k++)
-				ts_a64_store_rlx(&copy->words[i - k],
+				ts_a64_store_rlx(&copy[i - k],
 						 ts_a64_load_acq(&from[i - k])); /* ORD-18 acquire */
 		}
 		if (!(before & 1) && ts_a64_load_rlx(&head->seq) == before)
@@ -82,6 +84,123 @@ bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *c
 		ts_arch_pause();
 	}
 	return false;
+}
+
+bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy)
+{
+	const struct ts_block_head *head = block;
+	uint32_t kind = ts_a32_load_acq((const ts_a32 *)&head->kind); /* ORD-20 acquire */
+
+	if (kind == TS_BLOCK_EPOCHS && slots == 1)
+		return copy_epochs(block, sizeof(copy->epochs.row[0]), &copy->epochs);
+	/* There are many lanes, and a sixth of a block is not theirs. */
+	return copy_words(head,
+			  kind == TS_BLOCK_LANE ? sizeof(struct ts_block_lane) :
+						  (size_t)slots * TS_BLOCK_BYTES,
+			  copy->words);
+}
+
+/* -- segments of other minors ------------------------------------------------------------------------ */
+
+const struct ts_shape ts_blockread_own = {
+	.own = true,
+	.row_bytes = {
+		[TS_SCOPE_PROCESS] = sizeof(struct ts_process_words),
+		[TS_SCOPE_LANE] = sizeof(struct ts_lane_words),
+		[TS_SCOPE_EPOCH] = sizeof(struct ts_epoch_words),
+		[TS_SCOPE_THREAD] = sizeof(struct ts_thread_words),
+		[TS_SCOPE_CLASS] = sizeof(struct ts_class_row),
+		[TS_SCOPE_THREAD_CLASS] = sizeof(struct ts_thread_class_words),
+		[TS_SCOPE_FAILURE] = sizeof(struct ts_failure_words),
+		[TS_SCOPE_CLOSE] = sizeof(struct ts_close_words),
+		[TS_SCOPE_LABEL_CLASS] = sizeof(struct ts_label_class_words),
+	},
+};
+
+/* Before the header told: minor 2. */
+static const uint16_t untold[TS_SCOPES] = {
+	[TS_SCOPE_PROCESS] = 376, [TS_SCOPE_LANE] = 128,  [TS_SCOPE_EPOCH] = 144,
+	[TS_SCOPE_THREAD] = 120,  [TS_SCOPE_CLASS] = 144, [TS_SCOPE_THREAD_CLASS] = 24,
+	[TS_SCOPE_FAILURE] = 88,  [TS_SCOPE_CLOSE] = 160, [TS_SCOPE_LABEL_CLASS] = 24,
+};
+
+bool ts_blockread_shape(const struct ts_block_header *header, struct ts_shape *shape)
+{
+	for (unsigned i = 0; i < TS_SCOPES; i++) {
+		uint16_t bytes = header->row_bytes[i];
+
+		shape->row_bytes[i] = bytes ? bytes : untold[i];
+		if (bytes % sizeof(ts_a64))
+			return false;
+	}
+	shape->own = !memcmp(shape->row_bytes, ts_blockread_own.row_bytes, sizeof(shape->row_bytes));
+	return true;
+}
+
+/* What a block consists of behind its head: rows of a scope's words, or (scope 0) of what never changes. */
+struct part {
+	uint16_t offset;
+	uint16_t row_bytes;
+	uint8_t rows;
+	uint8_t scope;
+};
+#define PART(block, member, count, scope_)                                                         \
+	{                                                                                          \
+		offsetof(struct block, member), sizeof(((struct block *)0)->member) / (count),     \
+			(count), scope_                                                            \
+	}
+enum { PARTS = 4 };
+static const struct part parts[][PARTS] = {
+	[TS_BLOCK_PROCESS] = { PART(ts_block_process, w, 1, TS_SCOPE_PROCESS) },
+	[TS_BLOCK_LANE] = { PART(ts_block_lane, w, 1, TS_SCOPE_LANE),
+			    PART(ts_block_lane, cls, TS_CLASS_COUNT, 0),
+			    PART(ts_block_lane, units, TS_CLASS_COUNT, 0),
+			    PART(ts_block_lane, number, 1, 0) },
+	[TS_BLOCK_THREAD] = { PART(ts_block_thread, w, 1, TS_SCOPE_THREAD),
+			      PART(ts_block_thread, scope, TS_SCOPES_SHOWN, 0),
+			      PART(ts_block_thread, cls, TS_CLASS_COUNT, TS_SCOPE_THREAD_CLASS) },
+	[TS_BLOCK_CLASSES] = { PART(ts_block_classes, row, TS_CLASS_ROWS_PER_BLOCK, TS_SCOPE_CLASS) },
+	[TS_BLOCK_FAILURES] = { PART(ts_block_failures, event, TS_FAILURES_PER_BLOCK,
+				     TS_SCOPE_FAILURE) },
+	[TS_BLOCK_CLOSES] = { PART(ts_block_closes, event, TS_CLOSES_PER_BLOCK, TS_SCOPE_CLOSE) },
+	[TS_BLOCK_LABEL] = { PART(ts_block_label, cls, TS_CLASS_ROWS, TS_SCOPE_LABEL_CLASS) },
+};
+
+/* From rows of their length to rows of ours, as far as there are any in so many bytes. */
+static void fit(const struct part *part, const struct ts_shape *shape, const char *from,
+		size_t bytes, char *to)
+{
+	size_t at = part->offset;
+
+	memcpy(to, from, at);
+	for (unsigned i = 0; i < PARTS && part[i].rows; i++) {
+		size_t ours = part[i].row_bytes;
+		size_t theirs = part[i].scope ? shape->row_bytes[part[i].scope] : ours;
+
+		for (unsigned row = 0; row < part[i].rows && at + theirs <= bytes; row++, at += theirs)
+			memcpy(to + part[i].offset + row * ours, from + at,
+			       theirs < ours ? theirs : ours);
+	}
+}
+
+bool ts_blockread_refit(const void *block, unsigned slots, const struct ts_shape *shape,
+			union ts_block_copy *copy)
+{
+	const struct ts_block_head *head = block;
+	uint32_t kind = ts_a32_load_acq((const ts_a32 *)&head->kind); /* ORD-20 acquire */
+	size_t bytes = (size_t)slots * TS_BLOCK_BYTES;
+	union ts_block_copy raw;
+	bool consistent;
+
+	memset(copy, 0, sizeof(*copy));
+	if (kind == TS_BLOCK_EPOCHS)
+		return copy_epochs(block, shape->row_bytes[TS_SCOPE_EPOCH], &copy->epochs);
+	consistent = copy_words(head, bytes, raw.words);
+	if (kind < sizeof(parts) / sizeof(parts[0]) && parts[kind][0].rows)
+		fit(parts[kind], shape, (const char *)&raw, bytes, (char *)copy);
+	else
+		memcpy(copy, &raw, bytes);
+	return consistent;
 }
 
 /* What a bound lane holds now. Memory of an unbound one is kept by its thread and counted there. */

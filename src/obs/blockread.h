@@ -12,8 +12,8 @@
 
 #include "obs/format.h"
 
-/* The longest block. */
-enum { TS_BLOCKREAD_SLOTS_MAX = 2 };
+/* The longest block, also of later minors. */
+enum { TS_BLOCKREAD_SLOTS_MAX = 4 };
 
 union ts_block_copy {
 	struct ts_block_head head;
@@ -36,17 +36,41 @@ union ts_block_copy {
 	ts_a64 words[TS_BLOCKREAD_SLOTS_MAX * TS_BLOCK_BYTES / sizeof(ts_a64)];
 };
 
-/* The least length of a block of this kind, in units. */
-static inline unsigned ts_blockread_slots(uint32_t kind)
+/* Whether a block of this kind may have this length, in units. */
+static inline bool ts_blockread_length_ok(uint32_t kind, uint32_t slots)
 {
-	return kind == TS_BLOCK_THREAD ? 2 : 1;
+	return kind == TS_BLOCK_THREAD ? slots >= 2 && slots <= TS_BLOCKREAD_SLOTS_MAX :
+					 slots >= 1 && slots <= 2;
 }
+
+/*
+ * How long the rows of a segment's words are. A library of a later minor may have appended words to them, which
+ * a reader passes over; one of an earlier minor lacks some, which read as 0.
+ */
+struct ts_shape {
+	uint16_t row_bytes[TS_SCOPES]; /* by enum ts_field_scope */
+	bool own;                      /* as in this reader */
+};
+/* As this file was compiled. */
+extern const struct ts_shape ts_blockread_own;
+/* False: makes no sense. */
+bool ts_blockread_shape(const struct ts_block_header *header, struct ts_shape *shape);
 
 /*
  * Copies the first `slots` units of a block, at most TS_BLOCKREAD_SLOTS_MAX. False: its identity changed
  * under each of eight tries, and the copy may mix two of them.
  */
 bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *copy);
+/* The same from a segment of another shape; the copy is of the own one. */
+bool ts_blockread_refit(const void *block, unsigned slots, const struct ts_shape *shape,
+			union ts_block_copy *copy);
+
+static inline bool ts_blockread_fit(const void *block, unsigned slots, const struct ts_shape *shape,
+				    union ts_block_copy *copy)
+{
+	return __builtin_expect(shape->own, 1) ? ts_blockread_copy(block, slots, copy) :
+						 ts_blockread_refit(block, slots, shape, copy);
+}
 
 /* Sums over lanes. In the order of a block's words, so that they are added as vectors. */
 struct ts_class_sum {

@@ -66,8 +66,9 @@ struct ts_value {
 /* Whether a value is more than null. */
 static inline bool ts_value_known(const struct ts_value *value)
 {
-	return value->type == TS_VALUE_KNOWN_U64 ? value->u64 != TS_UNKNOWN :
-						   value->type != TS_VALUE_F64 || isfinite(value->f64);
+	return value->type == TS_VALUE_KNOWN_U64 ?
+		       value->u64 != TS_UNKNOWN :
+		       value->type != TS_VALUE_F64 || isfinite(value->f64);
 }
 
 /* What a field is asked of. */

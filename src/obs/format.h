@@ -35,6 +35,19 @@ static inline size_t ts_stats_chunk_bytes(unsigned chunk)
 	return TS_STATS_CHUNK_BYTES << doublings;
 }
 
+enum ts_field_scope {
+	TS_SCOPE_PROCESS = 1,
+	TS_SCOPE_LANE = 2,
+	TS_SCOPE_EPOCH = 3,
+	TS_SCOPE_THREAD = 4,
+	TS_SCOPE_CLASS = 5,
+	TS_SCOPE_THREAD_CLASS = 6,
+	TS_SCOPE_FAILURE = 7,
+	TS_SCOPE_CLOSE = 8,
+	TS_SCOPE_LABEL_CLASS = 9,
+	TS_SCOPES,
+};
+
 struct ts_block_header {
 	struct ts_block_head head;
 	char magic[8];
@@ -68,6 +81,8 @@ struct ts_block_header {
 	uint64_t cycles_hz;
 	uint32_t cycles_step;
 	uint32_t cache_line_bytes;
+	/* since minor 3: from one row of a scope's words to the next, by enum ts_field_scope */
+	uint16_t row_bytes[TS_SCOPES];
 };
 
 /* One row of words.def. */
@@ -78,18 +93,6 @@ struct ts_field_entry {
 	uint8_t kind;  /* enum ts_field_kind */
 	uint16_t bytes;
 	uint32_t offset; /* from the first word of the scope in its block or row */
-};
-
-enum ts_field_scope {
-	TS_SCOPE_PROCESS = 1,
-	TS_SCOPE_LANE = 2,
-	TS_SCOPE_EPOCH = 3,
-	TS_SCOPE_THREAD = 4,
-	TS_SCOPE_CLASS = 5,
-	TS_SCOPE_THREAD_CLASS = 6,
-	TS_SCOPE_FAILURE = 7,
-	TS_SCOPE_CLOSE = 8,
-	TS_SCOPE_LABEL_CLASS = 9,
 };
 
 enum ts_field_kind {

@@ -6,9 +6,8 @@
 static bool take_groups(struct ts_snapshot *s, const union ts_block_copy *copy)
 {
 	const struct ts_block_chunks *block = &copy->chunks;
-	struct ts_chunk_group *more =
-		realloc(s->chunk_groups,
-			(s->chunk_group_count + TS_CHUNK_GROUPS_PER_BLOCK) * sizeof(*more));
+	struct ts_chunk_group *more = realloc(
+		s->chunk_groups, (s->chunk_group_count + TS_CHUNK_GROUPS_PER_BLOCK) * sizeof(*more));
 
 	if (!more)
 		return false;
@@ -47,13 +46,12 @@ bool ts_owners_read(struct ts_owners *owners, struct ts_snapshot *s,
 	owners->count = s->lane_view_count;
 	owners->owner = calloc(owners->count + 1, sizeof(*owners->owner));
 	for (size_t i = 0; enough && i < chunk_count; i++)
-		enough = ts_snapshot_walk(s, &chunks[i], (uint64_t)1 << TS_BLOCK_CHUNKS,
-					  take_groups);
+		enough = ts_snapshot_walk(s, &chunks[i], (uint64_t)1 << TS_BLOCK_CHUNKS, take_groups);
 	if (!owners->owner || !enough || s->header.minor < TS_STATS_MINOR_OWNERS)
 		return false;
 	for (size_t i = 0; i < owners->count; i++)
-		owners->owner[i] = (struct ts_owner){ s->lane_views[i].number,
-						      s->lane_views[i].epoch };
+		owners->owner[i] =
+			(struct ts_owner){ s->lane_views[i].number, s->lane_views[i].epoch };
 	if (owners->count)
 		qsort(owners->owner, owners->count, sizeof(*owners->owner), by_lane);
 	if (s->chunk_group_count)
@@ -71,8 +69,8 @@ struct ts_epoch_view *ts_owners_find(const struct ts_owners *owners, uint64_t ch
 {
 	const struct ts_snapshot *s = owners->snapshot;
 	const struct ts_chunk_group wanted = { .number = chunk / TS_CHUNK_GROUP + 1 };
-	const struct ts_chunk_group *group = bsearch(&wanted, s->chunk_groups, s->chunk_group_count,
-						     sizeof(*group), by_number);
+	const struct ts_chunk_group *group =
+		bsearch(&wanted, s->chunk_groups, s->chunk_group_count, sizeof(*group), by_number);
 	struct ts_owner lane = { .lane = group ? group->lane[chunk % TS_CHUNK_GROUP] : 0 };
 	const struct ts_owner *owner = NULL;
 

@@ -30,6 +30,7 @@
 #include "core/fork.h"
 #include "core/range.h"
 #include "core/sizeclass.h"
+#include "obs/blockread.h"
 #include "obs/format.h"
 #include "obs/segment.h"
 #include "obs/statsdir.h"
@@ -267,6 +268,7 @@ static void write_header(struct ts_block_header *header, unsigned chunk)
 	header->cycles_hz = ts_arch_cycles_hz();
 	header->cycles_step = (uint32_t)ts_arch_cycles_step();
 	header->cache_line_bytes = TS_ARCH_CACHE_LINE_BYTES;
+	memcpy(header->row_bytes, ts_blockread_own.row_bytes, sizeof(header->row_bytes));
 	describe_classes(header);
 	describe_process(header);
 	close_block(&header->head, TS_BLOCK_HEADER);

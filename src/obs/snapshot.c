@@ -75,17 +75,19 @@ bool ts_snapshot_walk(struct ts_snapshot *s, const struct ts_chunk_view *chunk, 
 			s->malformed++;
 			break;
 		}
-		if (slots > TS_BLOCKREAD_SLOTS_MAX || slots < ts_blockread_slots(kind)) {
+		at += (size_t)slots * TS_BLOCK_BYTES;
+		if (!is_of(kinds, kind))
+			continue;
+		if (!ts_blockread_length_ok(kind, slots)) {
 			s->malformed++;
-		} else if (is_of(kinds, kind)) {
-			if (!ts_blockread_copy(head, slots, &copy))
+		} else {
+			if (!ts_blockread_fit(head, slots, &s->shape, &copy))
 				s->consistent = false;
 			copy.head.kind = kind;
 			copy.head.slots = slots;
 			if (!take(s, &copy))
 				return false;
 		}
-		at += (size_t)slots * TS_BLOCK_BYTES;
 	}
 	return true;
 }
@@ -94,6 +96,7 @@ bool ts_snapshot_check_header(const struct ts_chunk_view *chunk, struct ts_block
 			      const char **why)
 {
 	union ts_block_copy copy;
+	struct ts_shape shape;
 
 	if (chunk->bytes < TS_BLOCK_BYTES) {
 		*why = "shorter than a header";
@@ -111,7 +114,8 @@ bool ts_snapshot_check_header(const struct ts_chunk_view *chunk, struct ts_block
 		*why = "of another byte order";
 	else if (header->major != TS_STATS_MAJOR)
 		*why = "of another format version than this tool reads";
-	else if (header->block_bytes != TS_BLOCK_BYTES || header->header_bytes > TS_BLOCK_BYTES)
+	else if (header->block_bytes != TS_BLOCK_BYTES || header->header_bytes > TS_BLOCK_BYTES ||
+		 !ts_blockread_shape(header, &shape))
 		*why = "inconsistent in its header";
 	else
 		return true;
@@ -641,6 +645,7 @@ bool ts_snapshot_read(struct ts_snapshot *s, const struct ts_target *target,
 	}
 	if (!ts_snapshot_check_header(&chunks[0], &s->header, why))
 		return false;
+	ts_blockread_shape(&s->header, &s->shape);
 	take_class_table(s);
 	for (size_t i = 0; i < chunk_count; i++) {
 		s->segment_bytes += chunks[i].bytes;

@@ -170,6 +170,7 @@ struct ts_target {
 struct ts_snapshot {
 	struct ts_target target;
 	struct ts_block_header header;
+	struct ts_shape shape;
 	struct ts_block_process process;
 	bool consistent;
 	uint64_t malformed;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/obs/image.h"
 
+#include "obs/blockread.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +28,8 @@ static struct ts_block_header *add_header(void)
 	memcpy(header->magic, TS_STATS_MAGIC, 8);
 	header->endian = TS_STATS_ENDIAN;
 	header->major = TS_STATS_MAJOR;
+	header->minor = TS_STATS_MINOR;
+	memcpy(header->row_bytes, ts_blockread_own.row_bytes, sizeof(header->row_bytes));
 	header->header_bytes = sizeof(*header);
 	header->block_bytes = TS_BLOCK_BYTES;
 	header->pid = 42;
@@ -64,6 +68,7 @@ void make_image(void)
 	struct ts_block_module *module;
 	struct ts_block_sites *sites;
 	struct ts_block_lane *lane;
+	struct ts_block_classes *classes;
 
 	memset(&image, 0, sizeof(image));
 	image_used = 0;
@@ -89,6 +94,7 @@ void make_image(void)
 	add_block(TS_BLOCK_THREAD, 2);
 	lane = add_block(TS_BLOCK_LANE, 1);
 	SET(lane->w.epoch_id, 1 << 16 | 22);
+	ts_a32_store_rlx(&lane->number, 7);
 	SET(lane->w.thread_index, 1);
 	SET(lane->w.enters, 12);
 	SET(lane->w.exits, 10);
@@ -109,4 +115,7 @@ void make_image(void)
 	sites = add_block(TS_BLOCK_SITES, 1);
 	sites->site[1].module = 1;
 	sites->site[1].offset = 0x1234;
+	classes = add_block(TS_BLOCK_CLASSES, 1);
+	SET(classes->row[4].slow_others, 44);
+	SET(classes->row[5].slow_others, 55);
 }

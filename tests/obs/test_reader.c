@@ -17,22 +17,27 @@
 #include "obs/snapshot.h"
 #include "tests/obs/image.h"
 
-static bool read_image(struct ts_snapshot *snapshot, const char **why)
+static bool read_bytes(struct ts_snapshot *snapshot, const char *bytes, size_t length,
+		       const char **why)
 {
-	const struct ts_chunk_view chunk = { image.bytes, sizeof(image) };
+	const struct ts_chunk_view chunk = { bytes, length };
 	const struct ts_target target = { .pid = 42, .source = "live", .boot_ns = 12000000000u };
 
 	return ts_snapshot_read(snapshot, &target, &chunk, 1, why);
 }
 
-static void test_good(void **state)
+static bool read_image(struct ts_snapshot *snapshot, const char **why)
+{
+	return read_bytes(snapshot, image.bytes, sizeof(image), why);
+}
+
+/* What make_image wrote is there. */
+static void assert_read_well(const char *bytes, size_t length)
 {
 	struct ts_snapshot s;
 	const char *why;
 
-	(void)state;
-	make_image();
-	assert_true(read_image(&s, &why));
+	assert_true(read_bytes(&s, bytes, length, &why));
 	assert_true(s.consistent);
 	assert_int_equal(s.malformed, 0);
 	assert_int_equal(s.epoch_count, 3);
@@ -56,6 +61,136 @@ static void test_good(void **state)
 	assert_string_equal(s.domains[0].place->module, "/usr/bin/program");
 	assert_string_equal(s.domains[0].place->build_id, "ab0c");
 	assert_int_equal(s.domains[0].place->offset, 0x1234);
+	assert_int_equal(s.classes[4].counts->slow_others, 44);
+	assert_int_equal(s.classes[5].counts->slow_others, 55);
+	assert_int_equal(s.class_total.slow_others, 99);
+	assert_int_equal(s.lane_views[0].number, 7);
+	ts_snapshot_free(&s);
+}
+
+static void test_good(void **state)
+{
+	(void)state;
+	make_image();
+	assert_read_well(image.bytes, sizeof(image));
+}
+
+/* -------------------------------------------------------------------------- segments of other minors -- */
+
+static char longer[2 * IMAGE_BLOCKS * TS_BLOCK_BYTES] __attribute__((aligned(64)));
+
+/* `rows` of `bytes`, with more behind each that nobody here knows. */
+static char *put_rows(char *to, const void *from, unsigned rows, size_t bytes, size_t more)
+{
+	for (unsigned i = 0; i < rows; i++) {
+		memcpy(to, (const char *)from + i * bytes, bytes);
+		memset(to + bytes, 0xee, more);
+		to += bytes + more;
+	}
+	return to;
+}
+
+/* A block as a library writes it whose rows are `more` bytes longer. Returns how many units it takes. */
+static unsigned put_longer(char *to, const struct ts_block_head *head, size_t more)
+{
+	const struct ts_block_process *process = (const void *)head;
+	const struct ts_block_epochs *epochs = (const void *)head;
+	const struct ts_block_thread *thread = (const void *)head;
+	const struct ts_block_lane *lane = (const void *)head;
+	const struct ts_block_classes *classes = (const void *)head;
+	struct ts_block_head *block = (void *)to;
+	char *end = to + sizeof(*head);
+
+	*block = *head;
+	switch (head->kind) {
+	case TS_BLOCK_PROCESS:
+		put_rows(end, &process->w, 1, sizeof(process->w), more);
+		break;
+	case TS_BLOCK_EPOCHS:
+		put_rows(end, epochs->row, TS_EPOCHS_PER_BLOCK - 1, sizeof(epochs->row[0]), more);
+		break;
+	case TS_BLOCK_THREAD:
+		block->slots = 3;
+		end = put_rows(end, &thread->w, 1, sizeof(thread->w), more);
+		end = put_rows(end, thread->scope, TS_SCOPES_SHOWN, sizeof(thread->scope[0]), 0);
+		put_rows(end, thread->cls, TS_CLASS_COUNT, sizeof(thread->cls[0]), more);
+		break;
+	case TS_BLOCK_LANE:
+		end = put_rows(end, &lane->w, 1, sizeof(lane->w), more);
+		put_rows(end, lane->cls, 1, sizeof(*lane) - offsetof(struct ts_block_lane, cls), 0);
+		break;
+	case TS_BLOCK_CLASSES:
+		end = put_rows(end, &classes->first, 1, sizeof(classes->first), 0);
+		put_rows(end, classes->row, TS_CLASS_ROWS_PER_BLOCK, sizeof(classes->row[0]), more);
+		break;
+	default:
+		memcpy(to, head, head->slots * TS_BLOCK_BYTES);
+	}
+	return block->slots;
+}
+
+/* The image with longer rows everywhere, as a later minor may have them. */
+static struct ts_block_header *make_longer(size_t more)
+{
+	struct ts_block_header *header = (void *)longer;
+	char *to = longer;
+
+	make_image();
+	memset(longer, 0, sizeof(longer));
+	for (size_t at = 0; at < sizeof(image);) {
+		const struct ts_block_head *head = (const void *)(image.bytes + at);
+
+		if (!head->kind)
+			break;
+		to += put_longer(to, head, more) * (size_t)TS_BLOCK_BYTES;
+		at += head->slots * TS_BLOCK_BYTES;
+	}
+	header->minor = TS_STATS_MINOR + 1;
+	for (unsigned i = 0; i < TS_SCOPES; i++)
+		header->row_bytes[i] = (uint16_t)(ts_blockread_own.row_bytes[i] + more);
+	return header;
+}
+
+/* Words that this reader does not know are passed over; rows that their block cannot hold are none. */
+static void test_longer_rows(void **state)
+{
+	struct ts_block_header *header;
+	struct ts_snapshot s;
+	const char *why;
+
+	(void)state;
+	for (size_t more = 0; more <= 16; more += 8) {
+		make_longer(more);
+		assert_read_well(longer, sizeof(longer));
+	}
+	header = make_longer(8);
+	for (unsigned i = 0; i < TS_SCOPES; i++)
+		header->row_bytes[i] = 0xfff8;
+	assert_true(read_bytes(&s, longer, sizeof(longer), &why));
+	assert_int_equal(s.epoch_count, 0);
+	ts_snapshot_free(&s);
+}
+
+/* Words that rows lack are 0. Who does not tell how long they are is of minor 2. */
+static void test_shorter_rows(void **state)
+{
+	struct ts_block_header *header = (void *)image.bytes;
+	struct ts_snapshot s;
+	const char *why;
+
+	(void)state;
+	make_image();
+	memset(header->row_bytes, 0, sizeof(header->row_bytes));
+	header->minor = 2;
+	assert_read_well(image.bytes, sizeof(image));
+	header->row_bytes[TS_SCOPE_PROCESS] = offsetof(struct ts_process_words, refused_double);
+	assert_true(read_image(&s, &why));
+	assert_int_equal(ts_a64_load_rlx(&s.process.w.refused_double), 0);
+	assert_int_equal(s.epoch_count, 3);
+	ts_snapshot_free(&s);
+	header->row_bytes[TS_SCOPE_EPOCH] = 12;
+	assert_false(read_image(&s, &why));
+	assert_non_null(strstr(why, "inconsistent"));
 	ts_snapshot_free(&s);
 }
 
@@ -449,12 +584,13 @@ static void test_stopped_writer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),     cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_lengths),  cmocka_unit_test(test_unknown_kind),
-		cmocka_unit_test(test_damaged),  cmocka_unit_test(test_document),
-		cmocka_unit_test(test_escaping), cmocka_unit_test(test_sink_fails),
-		cmocka_unit_test(test_reals),    cmocka_unit_test(test_field_list),
-		cmocka_unit_test(test_torn),     cmocka_unit_test(test_stopped_writer),
+		cmocka_unit_test(test_good),        cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lengths),     cmocka_unit_test(test_unknown_kind),
+		cmocka_unit_test(test_damaged),     cmocka_unit_test(test_document),
+		cmocka_unit_test(test_escaping),    cmocka_unit_test(test_sink_fails),
+		cmocka_unit_test(test_reals),       cmocka_unit_test(test_field_list),
+		cmocka_unit_test(test_torn),        cmocka_unit_test(test_stopped_writer),
+		cmocka_unit_test(test_longer_rows), cmocka_unit_test(test_shorter_rows),
 	};
 
 	return cmocka_run_group_tests_name("reader", tests, NULL, NULL);

@@ -73,7 +73,8 @@ static bool make_room(struct recorder *recorder, size_t words)
  * The blocks of a chunk, each whole as any reader of the segment takes it; zeros behind the last. Returns how
  * many words they take.
  */
-static size_t copy_chunk(uint64_t *to, const struct ts_chunk_view *chunk, size_t room)
+static size_t copy_chunk(uint64_t *to, const struct ts_chunk_view *chunk, size_t room,
+			 const struct ts_shape *shape)
 {
 	size_t bytes = chunk->bytes < room ? chunk->bytes : room, at = 0;
 
@@ -88,7 +89,10 @@ static size_t copy_chunk(uint64_t *to, const struct ts_chunk_view *chunk, size_t
 		if (kind == TS_BLOCK_NONE || !slots || slots > TS_BLOCKREAD_SLOTS_MAX ||
 		    slots > (bytes - at) / TS_BLOCK_BYTES)
 			break;
-		ts_blockread_copy(head, slots, &copy);
+		ts_blockread_fit(head, slots, shape, &copy);
+		if (kind == TS_BLOCK_HEADER)
+			memcpy(copy.header.row_bytes, ts_blockread_own.row_bytes,
+			       sizeof(copy.header.row_bytes));
 		copy.head.kind = kind;
 		copy.head.slots = slots;
 		memcpy((char *)to + at, &copy, slots * TS_BLOCK_BYTES);
@@ -102,7 +106,12 @@ static size_t make_image(uint64_t *image, const struct ts_target *target,
 			 const struct ts_chunk_view *chunks, size_t chunk_count, bool gaps)
 {
 	size_t at = TARGET_WORDS, end = at;
+	struct ts_shape shape = ts_blockread_own;
+	struct ts_block_header header;
+	const char *why;
 
+	if (chunk_count && ts_snapshot_check_header(&chunks[0], &header, &why))
+		ts_blockread_shape(&header, &shape);
 	image[WORD_REALTIME] = target->realtime_ns;
 	image[WORD_BOOT] = target->boot_ns - target->realtime_ns;
 	image[WORD_MONOTONIC] = target->monotonic_ns - target->realtime_ns;
@@ -111,7 +120,8 @@ static size_t make_image(uint64_t *image, const struct ts_target *target,
 	image[WORD_CHUNKS] = chunk_count;
 	image[WORD_GAPS] = gaps;
 	for (size_t i = 0; i < chunk_count; i++) {
-		end = at + copy_chunk(image + at, &chunks[i], ts_stats_chunk_bytes((unsigned)i));
+		end = at +
+		      copy_chunk(image + at, &chunks[i], ts_stats_chunk_bytes((unsigned)i), &shape);
 		at += ts_stats_chunk_bytes((unsigned)i) / sizeof(*image);
 	}
 	return end;
@@ -179,7 +189,7 @@ static void make_brief(const uint64_t *before, uint64_t *now, size_t end, size_t
 	}
 	*(struct ts_block_head *)rest = (struct ts_block_head){
 		.kind = TS_BLOCK_LANE,
-		.slots = (uint32_t)ts_blockread_slots(TS_BLOCK_LANE),
+		.slots = 1,
 	};
 	now[WORD_GAPS] = 1; /* figures of two moments */
 }
