@@ -57,10 +57,10 @@ line_is_told() { # line_is_told TOOL
 	LD_LIBRARY_PATH=$("$PKG_CONFIG" --variable=libdir tslab) "$work/lifetimes" ready <"$work/in" >"$work/out" &
 	program=$!
 	exec 3>"$work/in"
-	until grep ready "$work/out" || ! kill -0 $program; do sleep 0.1; done
-	"$1" leaks --age 0 $program >"$work/leaks"
+	until grep ready "$work/out" || ! kill -0 "$program"; do sleep 0.1; done
+	"$1" leaks --age 0 "$program" >"$work/leaks"
 	exec 3>&-
-	wait $program
+	wait "$program"
 	cat "$work/leaks"
 	grep "entered at .*lifetimes\.cc:$line " "$work/leaks"
 }
