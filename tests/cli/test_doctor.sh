@@ -151,7 +151,7 @@ wait $doctor || status=$?
 ok 'and says it once, until the process ends'
 
 # -- pages -----------------------------------------------------------------------------------------------
-grep -o '"[A-Za-z]*",$\|"[A-Z][A-Za-z]*", *DOCTOR' "$abs_top_srcdir/tools/tslab/doctor.c" | grep -o '[A-Z][a-z]*[A-Z][A-Za-z]*' | grep -v DOCTOR |
+grep -oh '"[A-Za-z]*",$\|"[A-Z][A-Za-z]*", *DOCTOR' "$abs_top_srcdir"/tools/tslab/doctor*.c | grep -o '[A-Z][a-z]*[A-Z][A-Za-z]*' | grep -v DOCTOR |
 	sort -u >"$work/pages"
 while read -r page; do
 	[ -s "$abs_top_srcdir/docs/runbooks/$page.md" ] || echo "$page"

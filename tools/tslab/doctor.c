@@ -1,32 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* doctor.c: what is wrong in a snapshot. Findings only; how they are shown is the commands' business. */
-#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
-#include "tool.h"
+#include "doctor.h"
 
-/* What a finding is, whatever its figures are. */
-struct kind {
-	const char *id;
-	const char *severity;
-	const char *confidence;
-	const char *runbook; /* page of docs/runbooks */
-	const char *action;
-};
-
-struct checkup {
-	const json_t *document;
-	uint64_t threshold_s;
-	json_t *findings;
-};
-
-/* `subject` tells findings of one kind apart over time; `diagnosis` is the finding in a line. */
-static void add(struct checkup *c, const struct kind *kind, const char *subject,
-		const char *diagnosis, const char *evidence, ...)
-	__attribute__((format(printf, 5, 6)));
-
-static void add(struct checkup *c, const struct kind *kind, const char *subject,
+void doctor_add(struct checkup *c, const struct kind *kind, const char *subject,
 		const char *diagnosis, const char *evidence, ...)
 {
 	char text[4 * CLEAN_BYTES], runbook[128];
@@ -41,17 +20,6 @@ static void add(struct checkup *c, const struct kind *kind, const char *subject,
 						     kind->severity, "confidence", kind->confidence,
 						     "diagnosis", diagnosis, "evidence", text,
 						     "action", kind->action, "runbook", runbook));
-}
-
-static bool is_found(const struct checkup *c, const char *id)
-{
-	const json_t *finding;
-	size_t i;
-
-	json_array_foreach(c->findings, i, finding)
-		if (!strcmp(get_text(finding, "id"), id))
-			return true;
-	return false;
 }
 
 /* ----------------------------------------------------------------------------------------- epochs -- */
@@ -100,8 +68,8 @@ static void check_leak(struct checkup *c, const json_t *leak)
 	if (get_u64(leak, "missing_exits"))
 		strncat(head, ". Application bug: missing domain_exit() calls",
 			sizeof(head) - strlen(head) - 1);
-	add(c, get_u64(leak, "missing_exits") ? &scope : &reference, subject, head, "%s; %s %s",
-	    epoch, missing, where);
+	doctor_add(c, get_u64(leak, "missing_exits") ? &scope : &reference, subject, head,
+		   "%s; %s %s", epoch, missing, where);
 }
 
 static void check_scopes(struct checkup *c)
@@ -134,8 +102,8 @@ static void check_draining(struct checkup *c)
 		name_epoch(epoch, subject, sizeof(subject));
 		head_epoch(epoch, head, sizeof(head));
 		describe_epoch(epoch, text, sizeof(text));
-		add(c, &kind, subject, head, "%s; it was closed %llu s ago", text,
-		    (unsigned long long)get_u64(epoch, "closing_sec"));
+		doctor_add(c, &kind, subject, head, "%s; it was closed %llu s ago", text,
+			   (unsigned long long)get_u64(epoch, "closing_sec"));
 	}
 }
 
@@ -202,8 +170,8 @@ static void check_counters(struct checkup *c)
 		uint64_t count = (uint64_t)sum_path(c->document, counters[i].path);
 
 		if (count)
-			add(c, &counters[i].kind, "", counters[i].diagnosis, "%llu %s",
-			    (unsigned long long)count, counters[i].what);
+			doctor_add(c, &counters[i].kind, "", counters[i].diagnosis, "%llu %s",
+				   (unsigned long long)count, counters[i].what);
 	}
 }
 
@@ -266,212 +234,13 @@ static void check_failures(struct checkup *c)
 			continue;
 		if (event)
 			describe_failure(event, last, sizeof(last));
-		add(c, &causes[i].kind, "", causes[i].diagnosis,
-		    "%llu %s; the last: %s (tslab trace failures has the last 256)",
-		    (unsigned long long)count, causes[i].what, last);
+		doctor_add(c, &causes[i].kind, "", causes[i].diagnosis,
+			   "%llu %s; the last: %s (tslab trace failures has the last 256)",
+			   (unsigned long long)count, causes[i].what, last);
 	}
-}
-
-/* ----------------------------------------------------------------------------------------- sampled -- */
-
-/* Time of sampled allocations: work of the allocator, or of the scheduler. */
-static void check_samples(struct checkup *c)
-{
-	static const struct kind interference = {
-		"scheduler-interference", "warning", "medium", "SchedulerInterference",
-		"latencies measured here are the machine's, not the allocator's: fewer runnable threads than "
-		"CPUs, or bare metal, before judging"
-	};
-	static const struct kind slow = {
-		"slow-allocation", "warning", "medium", "SlowPathRateHigh",
-		"real work of the allocator: see new chunks, madvise and lock waits in tslab stats --json; a "
-		"larger retain_bytes keeps memory at hand"
-	};
-	const json_t *s = json_object_get(c->document, "sampling");
-	double ratio = get_number(s, "wall_cpu_ratio");
-	uint64_t longest = get_u64(s, "alloc_wall_ns_max"), worked = get_u64(s, "alloc_cpu_ns_max");
-
-	if (get_u64(s, "alloc_samples") < 10)
-		return;
-	if (ratio > 2)
-		add(c, &interference, "", "wall >> cpu: Scheduler interference",
-		    "sampled allocations took %.0f ns of wall and %.0f ns of CPU time, %.2fx: the rest was "
-		    "waiting; the longest took %llu ns, none worked more than %llu ns",
-		    get_number(s, "avg_wall_ns"), get_number(s, "avg_cpu_ns"), ratio,
-		    (unsigned long long)longest, (unsigned long long)worked);
-	else if (worked > 1000000)
-		add(c, &slow, "", "wall ~ cpu: real allocator work",
-		    "the longest sampled allocation worked %llu ns", (unsigned long long)worked);
-}
-
-/* -------------------------------------------------------------------------------------- slow paths -- */
-
-/* The class that a figure is largest of; NULL if there is none. A borrowed reference. */
-static const json_t *worst_class(const struct checkup *c, const char *figure)
-{
-	const json_t *row, *worst = NULL;
-	size_t i;
-
-	json_array_foreach(json_object_get(c->document, "classes"), i, row)
-		if (get_u64(row, figure) > get_u64(worst, figure))
-			worst = row;
-	return worst;
-}
-
-/* One allocation in a hundred is usual; one in five means that memory is never at hand. */
-static void check_slow_paths(struct checkup *c)
-{
-	static const char *const severities[] = { "warning", "error" };
-	struct kind undersized = { "cache-undersized", NULL, "high", "SlowPathRateHigh",
-				   DOCTOR_UNDERSIZED };
-	struct kind rate = { "slow-path-rate", NULL, "medium", "SlowPathRateHigh", DOCTOR_SLOW_PATH };
-	uint64_t all = get_u64(c->document, "total_allocations");
-	uint64_t slow = get_u64(c->document, "total_slow_path_hits");
-	uint64_t misses = get_u64(c->document, "total_slow_cache_miss");
-	bool lacks_chunks = misses * 2 > slow;
-	const json_t *worst =
-		worst_class(c, lacks_chunks ? "slow_path_cache_miss" : "slow_path_hits");
-	char head[128];
-
-	/* A sampler makes every allocation take that way. */
-	if (all < 10000 || slow * 20 <= all || !worst ||
-	    sum_path(c->document, "sampling.sample_interval") > 0)
-		return;
-	undersized.severity = rate.severity = severities[slow * 5 > all];
-	if (lacks_chunks)
-		snprintf(head, sizeof(head), "Class %llu cache undersized (%.0f%% miss rate)",
-			 (unsigned long long)get_u64(worst, "class_index"),
-			 percent(get_u64(worst, "slow_path_cache_miss"),
-				 get_u64(worst, "slow_path_hits")));
-	else
-		snprintf(head, sizeof(head), "%.1f%% of the allocations take the slow path",
-			 percent(slow, all));
-	add(c, lacks_chunks ? &undersized : &rate, "", head,
-	    "%.1f %% of %llu allocations took the slow path; %.1f %% of these needed a new chunk; the most, "
-	    "%.1f %%, in class %llu (%llu bytes)",
-	    percent(slow, all), (unsigned long long)all, percent(misses, slow),
-	    percent(get_u64(worst, "slow_path_hits"), slow),
-	    (unsigned long long)get_u64(worst, "class_index"),
-	    (unsigned long long)get_u64(worst, "object_size"));
-}
-
-/* ------------------------------------------------------------------------------------- reclamation -- */
-
-/* What closing epochs looked at, found empty, and took. */
-static void check_closes(struct checkup *c)
-{
-	static const struct kind yield = {
-		"low-reclamation-yield", "warning", "medium", "LowReclamationYield",
-		"epochs are closed while much of them is in use: close later, give what lives longer an epoch "
-		"of its own, or end them with tslab_epoch_discard()"
-	};
-	static const struct kind slow = { "slow-closes", "warning", "medium", "EpochCloseSlow",
-					  "smaller epochs, or closing them where nobody waits" };
-	uint64_t passes = (uint64_t)sum_path(c->document, "classes.epoch_close_calls");
-	uint64_t scanned = (uint64_t)sum_path(c->document, "classes.epoch_close_scanned_slabs");
-	uint64_t recycled = (uint64_t)sum_path(c->document, "classes.epoch_close_recycled_slabs");
-	uint64_t ns = (uint64_t)sum_path(c->document, "classes.epoch_close_total_ns");
-
-	if (scanned >= 1000 && recycled * 10 < scanned * 3)
-		add(c, &yield, "", "Closing epochs give little back",
-		    "closing epochs gave up %llu of %llu slabs, %.1f %%",
-		    (unsigned long long)recycled, (unsigned long long)scanned,
-		    percent(recycled, scanned));
-	if (passes && ns / passes > 10000000)
-		add(c, &slow, "", "Closing an epoch takes long",
-		    "a closing epoch worked %.1f ms for a size class, madvise not counted",
-		    (double)ns / (double)passes / 1e6);
-}
-
-/*
- * Empty slabs that threads could not keep, by those that they could. Giving memory back is what the end of
- * an epoch is for, so only a process that does little else is told.
- */
-static void check_overflow(struct checkup *c)
-{
-	static const struct kind kind = {
-		"retain-too-small", "info", "low", "CacheOverflowHigh",
-		"a larger retain_bytes of the heap saves the way to the pool and back"
-	};
-	uint64_t over = get_u64(c->document, "total_cache_overflows");
-	uint64_t kept = get_u64(c->document, "total_slabs_recycled");
-
-	/* An undersized cache is told as that. */
-	if (is_found(c, "cache-undersized"))
-		return;
-	if (over >= 1000 && over > 16 * kept &&
-	    get_u64(c->document, "total_slow_cache_miss") * 8 > over)
-		add(c, &kind, "", "Memory goes to the pool and back",
-		    "%llu slabs that became empty were kept by threads, %llu went back, and new ones were "
-		    "taken all the time",
-		    (unsigned long long)kept, (unsigned long long)over);
-}
-
-/* The kernel's reason, in words. */
-static void check_madvise(struct checkup *c)
-{
-	static const struct kind locked = { "madvise-failed", "warning", "high", "MadviseFailures",
-					    "locked memory (mlock, mlockall) cannot be returned" };
-	static const struct kind refused = {
-		"madvise-failed", "warning", "high", "MadviseFailures",
-		"a seccomp profile or a limit is in the way; see docs/syscalls.md"
-	};
-	uint64_t failures = get_u64(c->document, "total_madvise_failures");
-	int error = (int)get_u64(c->document, "madvise_last_errno");
-
-	if (failures)
-		add(c, error == EINVAL ? &locked : &refused, "",
-		    "The kernel refuses to take memory back",
-		    "%llu returns of memory that the operating system refused; the last: errno %d (%s)",
-		    (unsigned long long)failures, error, strerror(error));
-}
-
-/*
- * What the resident set fell by around closes that looked at it, by what they gave back. A heuristic: other
- * threads and other allocators change it too.
- */
-static void check_cooperation(struct checkup *c)
-{
-	static const struct kind kind = {
-		"kernel-not-cooperating", "info", "low", "KernelNotCooperating",
-		"Check vm.swappiness, transparent huge pages; look whether something else grew meanwhile"
-	};
-	uint64_t given = 0, before = 0, after = 0;
-	const json_t *close;
-	char gone[HUMAN_BYTES], fell[HUMAN_BYTES];
-	size_t i;
-
-	json_array_foreach(json_object_get(c->document, "closes"), i, close) {
-		if (!get_u64(close, "rss_before"))
-			continue;
-		given += get_u64(close, "madvise_bytes");
-		before += get_u64(close, "rss_before");
-		after += get_u64(close, "rss_after");
-	}
-	if (get_u64(c->document, "total_madvise_failures") || given < 16 << 20 ||
-	    ts_minus(before, after) * 2 >= given)
-		return;
-	add(c, &kind, "", "Allocator is madvising correctly, kernel is retaining pages",
-	    "closes passed %s to madvise, none of which failed, and the resident set fell by %s",
-	    human_bytes(given, gone), human_bytes(ts_minus(before, after), fell));
 }
 
 /* ------------------------------------------------------------------------------------------ others -- */
-
-static void check_contention(struct checkup *c)
-{
-	static const struct kind kind = {
-		"lock-contention", "warning", "medium", "HighLockContention",
-		"a larger retain_bytes of the heap keeps threads away from the shared pool"
-	};
-	uint64_t all = get_u64(c->document, "total_lock_acquisitions");
-	uint64_t contended = get_u64(c->document, "total_lock_contended");
-
-	if (all >= 10000 && contended * 5 > all)
-		add(c, &kind, "", "Threads wait for the shared pool",
-		    "%llu of %llu lock acquisitions had to wait", (unsigned long long)contended,
-		    (unsigned long long)all);
-}
 
 static void check_ring(struct checkup *c)
 {
@@ -482,9 +251,9 @@ static void check_ring(struct checkup *c)
 	uint64_t closing = get_u64(c->document, "closing_epoch_count");
 
 	if (closing > 10)
-		add(c, &kind, "", "Closed epochs pile up",
-		    "%llu of 16 entries of the default heap's ring drain",
-		    (unsigned long long)closing);
+		doctor_add(c, &kind, "", "Closed epochs pile up",
+			   "%llu of 16 entries of the default heap's ring drain",
+			   (unsigned long long)closing);
 }
 
 /*
@@ -512,11 +281,11 @@ static void check_advance(struct checkup *c)
 		    get_u64(epoch, "heap_id") || advances < 100 || !age_s ||
 		    age_s < c->threshold_s || (double)age_s * (double)advances < 10 * before_s)
 			continue;
-		add(c, &kind, "", "The epoch ring stands still",
-		    "entry %llu of the default heap's ring is current for %llu s; before, the ring was "
-		    "advanced %llu times in %.1f s",
-		    (unsigned long long)get_u64(epoch, "epoch_id"), (unsigned long long)age_s,
-		    (unsigned long long)advances, before_s);
+		doctor_add(c, &kind, "", "The epoch ring stands still",
+			   "entry %llu of the default heap's ring is current for %llu s; before, the ring was "
+			   "advanced %llu times in %.1f s",
+			   (unsigned long long)get_u64(epoch, "epoch_id"),
+			   (unsigned long long)age_s, (unsigned long long)advances, before_s);
 	}
 }
 
@@ -529,8 +298,8 @@ static void check_segment(struct checkup *c)
 	};
 
 	if (!json_is_true(json_object_get(c->document, "consistent")))
-		add(c, &kind, "", "The figures are not of one moment",
-		    "parts of the figures changed while they were read, or are missing");
+		doctor_add(c, &kind, "", "The figures are not of one moment",
+			   "parts of the figures changed while they were read, or are missing");
 }
 
 /* Could worst_class() choose it? */
@@ -574,13 +343,13 @@ static void check_machine(struct checkup *c)
 	uint64_t page_bytes = get_u64(c->document, "page_size");
 
 	if (strstr(get_text(c->document, "features"), "lse_unused"))
-		add(c, &atomics, "", "The build does not use this CPU's atomic instructions",
-		    "the CPU has LSE, the library was built for LL/SC alone: each atomic operation is a loop, "
-		    "which many cores make slow");
+		doctor_add(c, &atomics, "", "The build does not use this CPU's atomic instructions",
+			   "the CPU has LSE, the library was built for LL/SC alone: each atomic operation is a loop, "
+			   "which many cores make slow");
 	if (page_bytes > 65536)
-		add(c, &pages, "", "A page is larger than what an epoch owns",
-		    "pages of %llu bytes, chunks of 65536: a chunk alone cannot be given back",
-		    (unsigned long long)page_bytes);
+		doctor_add(c, &pages, "", "A page is larger than what an epoch owns",
+			   "pages of %llu bytes, chunks of 65536: a chunk alone cannot be given back",
+			   (unsigned long long)page_bytes);
 }
 
 uint64_t doctor_threshold(const json_t *document, uint64_t asked_s)
@@ -600,13 +369,7 @@ json_t *find_trouble(const json_t *document, uint64_t threshold_s)
 	check_draining(&c);
 	check_counters(&c);
 	check_failures(&c);
-	check_madvise(&c);
-	check_cooperation(&c);
-	check_slow_paths(&c);
-	check_closes(&c);
-	check_overflow(&c);
-	check_samples(&c);
-	check_contention(&c);
+	doctor_check_costs(&c);
 	check_ring(&c);
 	check_advance(&c);
 	check_segment(&c);
