@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # Sourced by the scripts of this directory and below, which set cross_dir before: die(), need(),
-# load_target(), cache_dir(), sysroot_dir().
+# load_target(), cache_dir(), sysroot_packages(), sysroot_dir().
 : "${cross_dir:?}"
 
 die() {
@@ -34,9 +34,14 @@ cache_dir() {
 	echo "${TSLAB_CROSS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tslab}"
 }
 
+# The names in cross/packages, without those for another target.
+sysroot_packages() {
+	sed -e "/\\[$target_debian_arch]/!{/ \\[[a-z0-9]*]/d}" -e 's/[ #].*//' "$cross_dir/packages"
+}
+
 # The directory names what is in it, so that a changed list makes a new sysroot.
 sysroot_dir() {
 	suite=${target_debian_suite:-$(. /etc/os-release && echo "${VERSION_CODENAME:-unknown}")}
-	list=$(sed 's/[ #].*//' "$cross_dir/packages" | cksum | cut -d' ' -f1)
+	list=$(sysroot_packages | cksum | cut -d' ' -f1)
 	echo "$(cache_dir)/sysroot-$target_debian_arch-$suite-$list"
 }
