@@ -89,8 +89,8 @@ if [ -n "$report" ] && [ "$failed" -eq 0 ]; then
 # The same figures everywhere
 
 One recorded workload (\`tests/obs/parity.c\`: 4 threads in turns, 360 epochs) on each machine, every exported
-field side by side. From left to right: $(echo "$snapshots" | sed 's/ /, /g'); "kernel" is a real
-kernel with pages of so many KiB, a number alone qemu-user with pages of so many bytes. Of rows, the
+field side by side. From left to right: $(echo "$snapshots" | sed 's/ /, /g').
+"kernel" is a real kernel with pages of so many KiB, a number alone qemu-user with pages of so many bytes. Of rows, the
 table shows the sum, and the check compares each. The last column is empty where all are the same; else it says
 whose the figure is, and why it may differ: \`tslab verify --parity\` finds fault with every other difference.
 
