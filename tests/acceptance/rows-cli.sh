@@ -124,7 +124,7 @@ row_58_the_schema_on_live_core_and_replay() {
 	for from in "$target_pid" "--core $work/core" "--file $work/moment"; do
 		# shellcheck disable=SC2086 # words
 		"$tslab" verify --schema "$work/schema" $from && "$tslab" stats --json $from >"$work/instance" &&
-			python3 -c 'import json, sys, jsonschema
+			/usr/bin/python3 -c 'import json, sys, jsonschema
 jsonschema.Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))' \
 				"$work/schema" "$work/instance" || return 1
 	done

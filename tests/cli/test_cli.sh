@@ -117,14 +117,14 @@ run 0 "$tslab" stats --json "$victim_pid" && cp "$work/out" "$work/all.json" && 
 	LC_ALL=C sort >"$work/present" && cmp "$work/listed" "$work/present" >>"$work/err" 2>&1
 ok 'stats --fields lists what the JSON has'
 run 0 "$tslab" stats --schema && cp "$work/out" "$work/schema.json" &&
-	run 0 python3 -c 'import json, sys, jsonschema
+	run 0 /usr/bin/python3 -c 'import json, sys, jsonschema
 schema = json.load(open(sys.argv[1]))
 jsonschema.Draft202012Validator.check_schema(schema)
 jsonschema.Draft202012Validator(schema).validate(json.load(open(sys.argv[2])))' \
 		"$work/schema.json" "$work/all.json"
 ok 'stats --schema is a schema, and the JSON follows it'
 jq 'del(.epochs[0].refcount)' "$work/all.json" >"$work/less.json"
-run 1 python3 -c 'import json, sys, jsonschema
+run 1 /usr/bin/python3 -c 'import json, sys, jsonschema
 jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(sys.argv[1])))' \
 	"$work/schema.json" "$work/less.json" && says "refcount"
 ok 'a missing field does not'

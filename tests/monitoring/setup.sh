@@ -37,7 +37,7 @@ mounts_exist() {
 }
 run 0 docker-compose -f "$share/monitoring/compose.yaml" config && mounts_exist && shows 'prom/prometheus:v2' 'grafana/grafana:'
 ok 'the compose file is valid, and what it mounts exists'
-run 0 python3 -c 'import sys, yaml
+run 0 /usr/bin/python3 -c 'import sys, yaml
 for path in sys.argv[1:]:
     assert yaml.safe_load(open(path))["apiVersion"] == 1, path' "$share"/monitoring/grafana/*.yml
 ok 'what Grafana is given is YAML'

@@ -31,7 +31,7 @@ ok 'the same series as those of tslab export'
 answers 200 /metrics -H 'Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1' &&
 	says '^content-type: application/openmetrics-text; version=1.0.0' &&
 	[ "$(tail -n 1 "$work/out")" = '# EOF' ] &&
-	python3 -c 'import sys
+	/usr/bin/python3 -c 'import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 sys.exit(len(list(parse(sys.stdin.read()))) < 100)' <"$work/out" 2>"$work/err" &&
 	answers 200 /metrics -H 'accept:text/plain, APPLICATION/OPENMETRICS-TEXT' && [ "$(tail -n 1 "$work/out")" = '# EOF' ]
