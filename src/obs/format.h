@@ -21,8 +21,9 @@
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */
 #define TS_STATS_MAJOR 1u
-#define TS_STATS_MINOR 3u
+#define TS_STATS_MINOR 4u
 #define TS_STATS_MINOR_OWNERS 3u /* since then it tells whose chunks are */
+#define TS_STATS_MINOR_CHUNKS 4u /* and how many chunks it has */
 
 #define TS_STATS_CHUNK_BYTES ((size_t)256 * 1024)
 #define TS_STATS_BUILD_ID_BYTES 32
@@ -83,6 +84,8 @@ struct ts_block_header {
 	uint32_t cache_line_bytes;
 	/* since minor 3: from one row of a scope's words to the next, by enum ts_field_scope */
 	uint16_t row_bytes[TS_SCOPES];
+	/* since minor 4, in chunk 0: how many chunks there are; 0 before. Rises while the segment is in use */
+	uint32_t chunk_count;
 };
 
 /* One row of words.def. */

@@ -287,6 +287,17 @@ static void write_directory(struct ts_block_fields *block)
 	}
 }
 
+static void tell_chunk_count(void)
+{
+	struct ts_block_header *first = (struct ts_block_header *)chunk_base(0);
+
+	/*
+	 * Relaxed, with the load in attach.c: who reads the old number sees the segment without the chunk, as a
+	 * moment before; the chunk's blocks are published each by its kind (ORD-20).
+	 */
+	ts_a32_store_rlx((ts_a32 *)&first->chunk_count, tslab_root.chunk_count);
+}
+
 static bool add_chunk(void)
 {
 	unsigned chunk = tslab_root.chunk_count;
@@ -310,6 +321,7 @@ static bool add_chunk(void)
 	tslab_root.chunk[chunk].address = (uint64_t)(uintptr_t)base;
 	tslab_root.chunk[chunk].bytes = bytes;
 	tslab_root.chunk_count = chunk + 1;
+	tell_chunk_count();
 	return true;
 }
 

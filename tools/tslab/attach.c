@@ -81,15 +81,14 @@ static const void *copy_file(int fd, size_t bytes)
 	return copy;
 }
 
-static bool open_chunk(int fd, struct ts_chunk_view *view, bool *mapped)
+static bool open_chunk(int fd, struct ts_chunk_view *view, bool *mapped, struct stat *st)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
-	struct stat st;
 	void *base;
 
-	if (fstat(fd, &st) || st.st_size < (off_t)TS_BLOCK_BYTES || st.st_size > CHUNK_BYTES_MAX)
+	if (fstat(fd, st) || st->st_size < (off_t)TS_BLOCK_BYTES || st->st_size > CHUNK_BYTES_MAX)
 		return false;
-	view->bytes = (size_t)st.st_size & ~(size_t)(TS_BLOCK_BYTES - 1);
+	view->bytes = (size_t)st->st_size & ~(size_t)(TS_BLOCK_BYTES - 1);
 	*mapped = seals >= 0 && (seals & F_SEAL_SHRINK);
 	if (!*mapped) {
 		view->base = copy_file(fd, view->bytes);
@@ -113,11 +112,11 @@ static void close_chunk(struct ts_chunk_view *view, bool mapped)
 
 /* Maps the chunk in an open file. False with *why: what the segment is instead. */
 static bool view_chunk(const char *path, int chunk, int ns_pid, struct ts_chunk_view *view,
-		       bool *mapped, const char **why)
+		       bool *mapped, struct stat *st, const char **why)
 {
 	struct ts_block_header header;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool opened = fd >= 0 && open_chunk(fd, view, mapped);
+	bool opened = fd >= 0 && open_chunk(fd, view, mapped, st);
 
 	*why = fd < 0 ? "not readable" :
 			"of an impossible size, or too large for the memory there is";
@@ -129,18 +128,28 @@ static bool view_chunk(const char *path, int chunk, int ns_pid, struct ts_chunk_
 	return header.pid == (uint32_t)ns_pid && header.chunk_index == (uint32_t)chunk;
 }
 
+static void keep_first(struct attachment *a, const char *path, const struct stat *st)
+{
+	snprintf(a->first_path, sizeof(a->first_path), "%s", path);
+	a->first_dev = st->st_dev;
+	a->first_ino = st->st_ino;
+}
+
 static void take_chunk(struct attachment *a, const char *path, int chunk, pid_t pid)
 {
 	struct ts_chunk_view view = { NULL, 0 };
 	bool mapped = false;
+	struct stat st;
 	const char *why;
 
-	if (!view_chunk(path, chunk, a->inner_pid, &view, &mapped, &why)) {
+	if (!view_chunk(path, chunk, a->inner_pid, &view, &mapped, &st, &why)) {
 		snprintf(a->why, sizeof(a->why), "process %d: its stats segment is %s", (int)pid,
 			 why);
 	} else if (!a->chunks[chunk].base) {
 		a->chunks[chunk] = view;
 		a->mapped[chunk] = mapped;
+		if (!chunk)
+			keep_first(a, path, &st);
 		return;
 	}
 	close_chunk(&view, mapped);
@@ -201,18 +210,23 @@ struct chunk_search {
 };
 
 /* Of the control page what is for readers. */
-static void take_control(struct attachment *a, const char *path)
+static void read_control(struct attachment *a)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct ts_control page;
 
-	if (fd < 0)
-		return;
-	if (pread(fd, &page, sizeof(page), 0) == (ssize_t)sizeof(page) &&
+	a->doctor_threshold_s = 0;
+	if (a->control_fd > 0 &&
+	    pread(a->control_fd, &page, sizeof(page), 0) == (ssize_t)sizeof(page) &&
 	    !memcmp(page.magic, TS_CONTROL_MAGIC, sizeof(page.magic)) &&
 	    page.version == TS_CONTROL_VERSION && page.bytes >= sizeof(page))
 		a->doctor_threshold_s = ts_a64_load_rlx(&page.doctor_threshold_s);
-	close(fd);
+}
+
+static void take_control(struct attachment *a, const char *path)
+{
+	if (!a->control_fd)
+		a->control_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	read_control(a);
 }
 
 static bool take_if_chunk(const char *path, const char *link, void *context)
@@ -236,6 +250,7 @@ bool attach(pid_t pid, struct attachment *a)
 	struct chunk_search search = { .a = a, .pid = pid };
 
 	memset(a, 0, sizeof(*a));
+	a->pid = pid;
 	a->inner_pid = proc_inner_pid(pid);
 	snprintf(a->why, sizeof(a->why),
 		 "process %d shows no stats segment: it does not use libtslab, has not used it yet, or runs "
@@ -250,6 +265,38 @@ bool attach(pid_t pid, struct attachment *a)
 		attach_keep_contiguous(a);
 	}
 	return a->chunk_count > 0;
+}
+
+/* Copies do not follow what they were taken of. */
+static bool has_copies(const struct attachment *a)
+{
+	for (size_t i = 0; i < a->chunk_count; i++)
+		if (!a->mapped[i])
+			return true;
+	return false;
+}
+
+/* A process that got the number, another program in it, another segment of it: another file. */
+static bool is_attached(const struct attachment *a, pid_t pid)
+{
+	const struct ts_block_header *first = a->chunks[0].base;
+	struct stat st;
+
+	if (a->pid != pid || !a->chunk_count || has_copies(a) || stat(a->first_path, &st) ||
+	    st.st_dev != a->first_dev || st.st_ino != a->first_ino)
+		return false;
+	return first->minor >= TS_STATS_MINOR_CHUNKS &&
+	       ts_a32_load_rlx((const ts_a32 *)&first->chunk_count) == a->chunk_count;
+}
+
+bool attach_again(pid_t pid, struct attachment *a)
+{
+	if (!is_attached(a, pid)) {
+		detach(a);
+		return attach(pid, a);
+	}
+	read_control(a);
+	return true;
 }
 
 /* ----------------------------------------------------------------------- without its descriptors -- */
@@ -322,4 +369,7 @@ void detach(struct attachment *a)
 	for (size_t i = 0; i < a->chunk_count; i++)
 		close_chunk(&a->chunks[i], a->mapped[i]);
 	a->chunk_count = 0;
+	if (a->control_fd > 0)
+		close(a->control_fd);
+	a->control_fd = 0;
 }

@@ -139,26 +139,26 @@ static enum frame_kind next_kind(struct output *out)
 static bool record_moment(struct output *out, struct source *source)
 {
 	struct ts_target target;
-	struct attachment a;
+	struct attachment *a = &source->attached;
 	const void *frame;
 	size_t bytes;
 	enum frame_kind kind = next_kind(out);
 	bool good = false;
 
-	if (!attach(source->pid, &a)) {
-		complain("%s", a.why);
+	if (!attach_again(source->pid, a)) {
+		complain("%s", a->why);
 		return false;
 	}
-	proc_describe(source->pid, a.inner_pid, true, &target);
-	frame = recorder_frame(out->recorder, &target, a.chunks, a.chunk_count, a.gaps, kind, &bytes);
+	proc_describe(source->pid, a->inner_pid, true, &target);
+	frame = recorder_frame(out->recorder, &target, a->chunks, a->chunk_count, a->gaps, kind,
+			       &bytes);
 	if (frame && out->frames && out->bytes + bytes > set.rotate_bytes / 2) {
 		kind = FRAME_ALONE;
 		good = rotate(out);
-		frame = good ? recorder_frame(out->recorder, &target, a.chunks, a.chunk_count,
-					      a.gaps, kind, &bytes) :
+		frame = good ? recorder_frame(out->recorder, &target, a->chunks, a->chunk_count,
+					      a->gaps, kind, &bytes) :
 			       NULL;
 	}
-	detach(&a);
 	if (frame && out->bytes + bytes > set.rotate_bytes / 2)
 		return complain("--rotate: one moment takes %zu bytes, more than half of that",
 				bytes),

@@ -32,6 +32,7 @@ static void drop_all(struct figures *f)
 void figures_end(struct figures *f)
 {
 	drop_all(f);
+	source_close(&f->source);
 	free(f->readings);
 	buffer_free(&f->metrics[0]);
 	buffer_free(&f->metrics[1]);
@@ -61,8 +62,10 @@ static void add_each(struct figures *f)
 	struct source source = f->source;
 	DIR *dir = opendir("/proc");
 
-	while (dir && (source.pid = proc_next(dir)))
+	while (dir && (source.pid = proc_next(dir))) {
 		add(f, source_read(&source));
+		source_close(&source);
+	}
 	if (dir)
 		closedir(dir);
 	if (!f->count)

@@ -117,30 +117,20 @@ static struct reading *read_chunks(const struct source *source, const struct ts_
 	return reading;
 }
 
-/* The figures of an attachment, which ends here. */
-static struct reading *read_attachment(const struct source *source, struct attachment *a,
-				       const struct ts_target *target)
-{
-	struct reading *reading = read_chunks(source, target, a->chunks, a->chunk_count, a->gaps);
-
-	detach(a);
-	return reading;
-}
-
 static struct reading *read_process(struct source *source)
 {
 	struct reading *reading;
 	struct ts_target target;
-	struct attachment a;
+	struct attachment *a = &source->attached;
 
 	source->start_time_ns = 0;
-	if (!attach(source->pid, &a)) {
-		complain("%s", a.why);
+	if (!attach_again(source->pid, a)) {
+		complain("%s", a->why);
 		return NULL;
 	}
-	proc_describe(source->pid, a.inner_pid, source->brief, &target);
-	target.doctor_threshold_s = a.doctor_threshold_s;
-	reading = read_attachment(source, &a, &target);
+	proc_describe(source->pid, a->inner_pid, source->brief, &target);
+	target.doctor_threshold_s = a->doctor_threshold_s;
+	reading = read_chunks(source, &target, a->chunks, a->chunk_count, a->gaps);
 	if (reading)
 		source->start_time_ns = reading->snapshot.header.start_realtime_ns;
 	return reading;
@@ -233,7 +223,9 @@ static struct reading *read_file(struct source *source)
 		complain("%s", a.why);
 		return NULL;
 	}
-	return read_attachment(source, &a, &target);
+	reading = read_chunks(source, &target, a.chunks, a.chunk_count, a.gaps);
+	detach(&a);
+	return reading;
 }
 
 struct reading *source_read(struct source *source)
@@ -356,4 +348,5 @@ void source_close(struct source *source)
 {
 	history_close(source->history);
 	source->history = NULL;
+	detach(&source->attached);
 }

@@ -67,9 +67,17 @@ struct attachment {
 	uint64_t doctor_threshold_s; /* of the control page; 0 = none */
 	bool gaps;     /* chunks are missing: private memory of the process, or too many */
 	char why[256]; /* a sentence, if nothing could be attached */
+	/* By which it is known to be the same still: the process's descriptor of the first chunk, and its file. */
+	pid_t pid;
+	char first_path[48]; /* "": it cannot be known */
+	dev_t first_dev;
+	ino_t first_ino;
+	int control_fd; /* of the control page, from 1; 0 = none */
 };
 /* False: a.why tells. */
 bool attach(pid_t pid, struct attachment *a);
+/* The same of what is attached already, or all zero: nothing is looked for if it is the same segment, with as many chunks. */
+bool attach_again(pid_t pid, struct attachment *a);
 /* From what a file holds: a core dump, or the chunks of a segment (PATH, PATH+1, ...). Fills in `target`. */
 bool attach_file(const char *path, struct attachment *a, struct ts_target *target);
 void detach(struct attachment *a);
@@ -107,9 +115,10 @@ struct source {
 	bool brief; /* the resident set may be off by a little, if that is cheaper */
 	bool over;  /* no more to come: the process has ended, or this tool was asked to */
 	pid_t pid;
-	uint64_t start_time_ns;  /* of the process that was read last */
-	struct history *history; /* the recording in `file`, once it is read */
-	uint64_t moment_ns;      /* of it, that was read last */
+	struct attachment attached; /* from one reading of the process to the next */
+	uint64_t start_time_ns;     /* of the process that was read last */
+	struct history *history;    /* the recording in `file`, once it is read */
+	uint64_t moment_ns;         /* of it, that was read last */
 };
 /* The one that the options below are read into. */
 extern struct source the_source;
@@ -124,7 +133,7 @@ json_t *source_next(struct source *source, uint64_t ms);
 bool source_wait(struct source *source, uint64_t ms);
 /* Once more, at once; a name is looked up anew when its process is gone. */
 json_t *source_reload(struct source *source);
-/* Lets go of a recording that was read. */
+/* Lets go of a process or a recording that was read. */
 void source_close(struct source *source);
 /* The first of both. */
 json_t *source_document(struct source *source, int argc, char **argv);
