@@ -262,12 +262,25 @@ static void find_epoch(const union ts_block_copy *copy, void *context)
 	}
 }
 
-static void add_lane_of_epoch(const union ts_block_copy *copy, void *context)
+/* The lanes of one epoch, which are few among many: the others are not copied. */
+static bool add_lanes_of_epoch(struct epoch_search *search)
 {
-	struct epoch_search *search = context;
+	unsigned count = ts_block_count();
+	bool consistent = true;
+	union ts_block_copy copy;
 
-	if (ts_a64_load_rlx(&copy->lane.w.epoch_id) == search->id)
-		ts_blockread_add_lane(&search->sum, &copy->lane);
+	for (unsigned i = 0; i < count; i++) {
+		const struct ts_block_lane *lane = (const void *)ts_block_at(i);
+
+		/* ORD-20 acquire; relaxed: a lane that comes to the epoch now was not there a moment before. */
+		if (!lane || ts_a32_load_acq((const ts_a32 *)&lane->head.kind) != TS_BLOCK_LANE ||
+		    ts_a64_load_rlx(&lane->w.epoch_id) != search->id)
+			continue;
+		consistent &= ts_blockread_copy(lane, lane->head.slots, &copy);
+		if (ts_a64_load_rlx(&copy.lane.w.epoch_id) == search->id)
+			ts_blockread_add_lane(&search->sum, &copy.lane);
+	}
+	return consistent;
 }
 
 int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index, struct tslab_class_stats *stats)
@@ -283,7 +296,7 @@ int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index, struct ts
 	visit_blocks(TS_BLOCK_EPOCHS, find_epoch, &search);
 	if (!search.found)
 		return not_found(-ESTALE);
-	visit_blocks(TS_BLOCK_LANE, add_lane_of_epoch, &search);
+	add_lanes_of_epoch(&search);
 	cls = &search.sum.cls[class_index];
 	describe_class(&out, class_index, search.sum.units[class_index],
 		       ts_minus(cls->allocs, cls->frees));
@@ -304,7 +317,7 @@ int tslab_stats_epoch(tslab_epoch_t epoch, struct tslab_epoch_stats *stats)
 	consistent = visit_blocks(TS_BLOCK_EPOCHS, find_epoch, &search);
 	if (!search.found)
 		return not_found(-ESTALE);
-	consistent &= visit_blocks(TS_BLOCK_LANE, add_lane_of_epoch, &search);
+	consistent &= add_lanes_of_epoch(&search);
 	class_bytes_table(class_bytes);
 	out->age_ns = ts_minus(boot_ns(), out->open_since_ns);
 	out->open_scopes = search.sum.open_scopes;
