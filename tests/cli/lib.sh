@@ -2,16 +2,13 @@
 # SPDX-License-Identifier: MIT
 # What the tests of the tool share: a victim to look into, and TAP. Sourced.
 : "${abs_top_builddir:=$PWD}" "${TEST_RUNNER=}"
-# shellcheck source=tests/patience.sh
-. "${abs_top_srcdir:?}/tests/patience.sh"
+# shellcheck source=tests/tap.sh
+. "${abs_top_srcdir:?}/tests/tap.sh"
 # A cross build is looked into with a tool of this machine.
 # shellcheck disable=SC2034 # for those that source this
 tslab=${TSLAB_TOOL-$abs_top_builddir/tools/tslab/tslab}
 victim=$abs_top_builddir/tests/cli/victim
 source=$abs_top_srcdir/tests/cli/victim.c
-work=$(mktemp -d) || exit 99
-chmod 755 "$work"
-count=0
 victim_pid=
 
 end_victim() {
@@ -23,23 +20,6 @@ end_victim() {
 }
 trap 'end_victim; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-
-ok() { # ok NAME: by the status of the last command
-	if [ $? -eq 0 ]; then
-		count=$((count + 1))
-		echo "ok $count - $1"
-	else
-		count=$((count + 1))
-		head -n 60 "$work/out" | sed 's/^/# out: /'
-		sed 's/^/# err: /' "$work/err"
-		echo "not ok $count - $1"
-	fi
-}
-
-skip() { # skip NAME REASON
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
 
 # shellcheck disable=SC2086 # the runner is a command line
 start() { # start ARGUMENT...: a victim that has done as told; AS in the environment goes in front
@@ -84,24 +64,6 @@ has_lines() {
 	[ "$(wc -l <"$1")" -ge "$2" ]
 }
 
-run() { # run STATUS COMMAND...: it ends with this status; what it prints is kept
-	wanted=$1
-	shift
-	status=0
-	"$@" >"$work/out" 2>"$work/err" || status=$?
-	echo "status $status, wanted $wanted: $*" >>"$work/err"
-	[ "$status" -eq "$wanted" ]
-}
-
-shows() { # shows REGEX...: all of them are in the output
-	for regex in "$@"; do
-		grep -Eq "$regex" "$work/out" || {
-			echo "not shown: $regex" >>"$work/err"
-			return 1
-		}
-	done
-}
-
 says() { # says REGEX: on stderr
 	grep -Eq "$1" "$work/err"
 }
@@ -120,11 +82,3 @@ line_of() {
 	grep -n "$1" "$source" | cut -d: -f1
 }
 
-need() { # need PROGRAM...
-	for program; do
-		command -v "$program" >/dev/null || {
-			echo "Bail out! $program is missing"
-			exit 1
-		}
-	done
-}

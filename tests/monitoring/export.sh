@@ -3,7 +3,7 @@
 # `tslab export prometheus`: names, labels, formats, files. Prints TAP.
 # shellcheck disable=SC2317 # functions that run() calls
 set -u
-# shellcheck source=tests/monitoring/tap.sh
+# shellcheck source=tests/monitoring/lib.sh
 . "$(dirname "$0")/tap.sh"
 need promtool jq
 fixture=$abs_top_srcdir/tests/monitoring/epochs.json

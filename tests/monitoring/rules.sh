@@ -3,7 +3,7 @@
 # Recording rules, alerts and dashboard without a server: syntax, unit tests, names, runbooks. Prints TAP.
 # shellcheck disable=SC2013,SC2016,SC2317 # words without spaces; jq's variables; functions that run() calls
 set -u
-# shellcheck source=tests/monitoring/tap.sh
+# shellcheck source=tests/monitoring/lib.sh
 . "$(dirname "$0")/tap.sh"
 need promtool jq python3
 here=$abs_top_srcdir/tests/monitoring

@@ -5,7 +5,7 @@
 # units say.
 # shellcheck disable=SC2013,SC2317 # words without spaces; functions that run() calls
 set -u
-# shellcheck source=tests/monitoring/tap.sh
+# shellcheck source=tests/monitoring/lib.sh
 . "$(dirname "$0")/tap.sh"
 # shellcheck source=tests/monitoring/server.sh
 . "$(dirname "$0")/server.sh"

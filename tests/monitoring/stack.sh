@@ -4,7 +4,7 @@
 # work: every query of dashboard, rules and documents gets an answer. Prints TAP.
 # shellcheck disable=SC2317 # functions that await() calls
 set -u
-# shellcheck source=tests/monitoring/tap.sh
+# shellcheck source=tests/monitoring/lib.sh
 . "$(dirname "$0")/tap.sh"
 # shellcheck source=tests/monitoring/server.sh
 . "$(dirname "$0")/server.sh"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # Sourced by the scripts of tests/web: TAP, and a `tslab serve` to ask.
-# shellcheck source=tests/monitoring/tap.sh
-. "$abs_top_srcdir/tests/monitoring/tap.sh"
+# shellcheck source=tests/monitoring/lib.sh
+. "$abs_top_srcdir/tests/monitoring/lib.sh"
 
 # start_victim WORD...: a program that has done as told (tests/cli/victim.c); its id in $victim, its name in $name
 start_victim() {
