@@ -4,7 +4,7 @@
 # shellcheck disable=SC2317 # functions that run() calls
 set -u
 # shellcheck source=tests/monitoring/lib.sh
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/lib.sh"
 need promtool jq
 fixture=$abs_top_srcdir/tests/monitoring/epochs.json
 

@@ -4,7 +4,7 @@
 # shellcheck disable=SC2013,SC2016,SC2317 # words without spaces; jq's variables; functions that run() calls
 set -u
 # shellcheck source=tests/monitoring/lib.sh
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/lib.sh"
 need promtool jq python3
 here=$abs_top_srcdir/tests/monitoring
 rules=$abs_top_srcdir/monitoring/rules

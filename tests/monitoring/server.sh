@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=sh disable=SC2154 # $work, $children and await are those of tap.sh
-# Sourced behind tap.sh: a node exporter that reads figures of programs every second, and a Prometheus that
+# shellcheck shell=sh disable=SC2154 # $work, $children and await are those of lib.sh
+# Sourced behind lib.sh: a node exporter that reads figures of programs every second, and a Prometheus that
 # asks it. They keep all they have below $work.
 
 # export_for_ever FILE ARGUMENT...: until told to end

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2013,SC2317 # words without spaces; functions that run() calls
 set -u
 # shellcheck source=tests/monitoring/lib.sh
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/monitoring/server.sh
 . "$(dirname "$0")/server.sh"
 need promtool prometheus prometheus-node-exporter curl jq python3 systemd-analyze docker-compose setpriv

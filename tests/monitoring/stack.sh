@@ -5,7 +5,7 @@
 # shellcheck disable=SC2317 # functions that await() calls
 set -u
 # shellcheck source=tests/monitoring/lib.sh
-. "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/monitoring/server.sh
 . "$(dirname "$0")/server.sh"
 need promtool prometheus prometheus-node-exporter curl jq python3
