@@ -227,8 +227,10 @@ static int discard(struct ts_epoch *epoch, uint64_t id)
 	case TS_EPOCH_ACTIVE:
 		break;
 	case TS_EPOCH_CLOSING:
-	case TS_EPOCH_DISCARDING:
 		return -EALREADY;
+	case TS_EPOCH_DISCARDING:
+		ts_count(discards_busy, 1);
+		return -EBUSY; /* it may yet find a thread inside and leave the epoch open */
 	default:
 		return -ESTALE;
 	}

@@ -148,7 +148,7 @@ void ts_report_failure(unsigned reason, uint64_t epoch_id, size_t bytes, int err
 void ts_report_busy(const struct ts_epoch *epoch, uint64_t id)
 {
 	uint32_t count = ts_a32_load_acq(&ts_threads.count); /* ORD-20 acquire */
-	char what[160] = "discard refused: a thread is inside";
+	char what[160] = "discard refused: a thread is inside, or discards it too";
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct ts_thread *thread = ts_table_at(&ts_threads, i);

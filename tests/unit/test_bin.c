@@ -162,7 +162,7 @@ static void discard_a_full_slab(void *arg)
 	REQUIRE(after.frees == before.frees);
 	REQUIRE(tslab_scope_begin(NULL, "full", &next) == 0);
 	for (unsigned i = 0; i < 128; i++)
-		REQUIRE(tslab_malloc(64) == slab->objects[i]);
+		REQUIRE(ts_range_offset(tslab_malloc(64)) == ts_range_offset(slab->objects[i]));
 	REQUIRE(tslab_scope_discard(next) == 0);
 }
 
@@ -281,7 +281,7 @@ static unsigned occupied_chunks(char *const *objects, unsigned count)
 
 	memset(seen, 0, sizeof(seen));
 	for (unsigned i = 0; i < count; i++) {
-		size_t chunk = objects[i] ? (size_t)(objects[i] - ts_range.base) / TS_CHUNK_BYTES : 0;
+		size_t chunk = objects[i] ? ts_range_offset(objects[i]) / TS_CHUNK_BYTES : 0;
 
 		assert_true(chunk < sizeof(seen));
 		chunks += objects[i] && !seen[chunk];

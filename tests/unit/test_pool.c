@@ -129,7 +129,7 @@ static void what_is_kept_serves_first(void **state)
 	before = counters();
 	again = large(2 * MIB);
 	after = counters();
-	assert_ptr_equal(again, kept);
+	assert_int_equal(ts_range_offset(again), ts_range_offset(kept)); /* a tag may differ */
 	assert_int_equal(before.pool_bytes - after.pool_bytes, 2 * MIB);
 	assert_int_equal(after.chunks_fresh, before.chunks_fresh);
 	tslab_free(again);
