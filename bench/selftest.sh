@@ -7,6 +7,8 @@ set -u
 # shellcheck source=build-aux/tap.sh
 . "$(dirname "$0")/../build-aux/tap.sh"
 : "${abs_top_srcdir:?}" "${abs_top_builddir:?}"
+# shellcheck source=tests/patience.sh
+. "$abs_top_srcdir/tests/patience.sh"
 if [ -n "${TEST_RUNNER-}" ]; then
 	echo '1..0 # SKIP times under an emulator or a checker say nothing'
 	exit 0
@@ -205,14 +207,14 @@ check 'a library that cannot be loaded is refused' \
 	refuses 'is not loaded' --tslab /nonexistent --allocators tslab --workloads pair
 check 'a gate needs rounds' refuses 'at least 7 rounds' --gate --rounds 3
 check 'system calls are counted' counts_system_calls
-check 'what exceeds its limit fails the gate' gate_fails
-check 'what keeps it passes' gate_passes
-check 'rounds that disagree give no figure' withholds_noise
-check 'rare slow calls show in their percentile' finds_rare_slow_calls
+check 'what exceeds its limit fails the gate' thrice gate_fails
+check 'what keeps it passes' thrice gate_passes
+check 'rounds that disagree give no figure' thrice withholds_noise
+check 'rare slow calls show in their percentile' thrice finds_rare_slow_calls
 check 'memory that is lost shows' finds_lost_memory
-check 'goals are judged' judges
+check 'goals are judged' thrice judges
 check 'peers of the distribution are told from others' tells_added_peers
-check 'builds of the library are compared' compares_builds
+check 'builds of the library are compared' thrice compares_builds
 check 'five rounds make no interval' no_interval_from_few_rounds
 check 'a gate has no use for growth' refuses 'no limits' --growth --gate
 check 'points of growth are measured' grows
