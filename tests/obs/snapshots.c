@@ -251,14 +251,32 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Does the workload run? Its threads may get the processor later than the reader. */
+static bool shows_epochs(pid_t pid, const struct attachment *a)
+{
+	const struct ts_target target = { .pid = (int)pid, .source = "live" };
+	struct ts_snapshot s;
+	const char *why;
+	size_t epochs;
+
+	if (!ts_snapshot_read(&s, &target, a->chunks, a->chunk_count, &why))
+		return false;
+	epochs = s.epoch_count;
+	ts_snapshot_free(&s);
+	return epochs > 0;
+}
+
 static bool attach_in_time(pid_t pid, struct attachment *a)
 {
-	for (unsigned tries = 0; tries < 1000; tries++) {
-		if (attach(pid, a))
+	struct attachment none = { .pid = 0 };
+
+	*a = none;
+	for (unsigned tries = 0; tries < 6000; tries++) {
+		if (attach_again(pid, a) && shows_epochs(pid, a))
 			return true;
 		usleep(10000);
 	}
-	printf("Bail out! %s\n", a->why);
+	printf("Bail out! %s\n", a->chunk_count ? "the workload opens no epoch" : a->why);
 	return false;
 }
 
