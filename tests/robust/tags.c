@@ -29,12 +29,22 @@ enum { SMALL = 100, LARGE = 300000, MANY = 2000 };
 /* -- traps -------------------------------------------------------------------------------------- */
 
 static sigjmp_buf back;
+static volatile sig_atomic_t expected;
 static int trap_code;
 
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
+	char text[100];
+
 	(void)signal;
 	(void)context;
+	if (!expected) {
+		snprintf(text, sizeof(text), "Bail out! what must not trap does, code %d, at %p\n",
+			 info->si_code, info->si_addr);
+		(void)!write(STDOUT_FILENO, text, strlen(text));
+		_exit(1);
+	}
+	expected = false;
 	trap_code = info->si_code;
 	siglongjmp(back, 1);
 }
@@ -44,7 +54,9 @@ static bool read_traps(const volatile char *at)
 	trap_code = 0;
 	if (sigsetjmp(back, 1))
 		return trap_code == SEGV_MTESERR;
+	expected = true;
 	(void)*at;
+	expected = false;
 	return false;
 }
 
@@ -53,7 +65,27 @@ static bool write_traps(volatile char *at)
 	trap_code = 0;
 	if (sigsetjmp(back, 1))
 		return trap_code == SEGV_MTESERR;
+	expected = true;
 	*at = 1;
+	expected = false;
+	return false;
+}
+
+/*
+ * QEMU 7.2 plays a whole machine with a fault: what crosses a boundary of 32 bytes traps, although the tags on both
+ * sides fit. (Its emulation of a user's program does not.)
+ */
+static bool crossing_traps(char *p)
+{
+	static const char bytes[16];
+
+	trap_code = 0;
+	if (sigsetjmp(back, 1))
+		return true;
+	expected = true;
+	memcpy(p + 4, bytes, sizeof(bytes));
+	memcpy(p + 20, bytes, sizeof(bytes));
+	expected = false;
 	return false;
 }
 
@@ -265,6 +297,26 @@ static bool forked_child_works(void)
 	return !status;
 }
 
+/* What touches objects beyond their first bytes. */
+static void use_all_bytes(void)
+{
+	char *p = tslab_malloc(SMALL);
+
+	must(p);
+	if (crossing_traps(p)) {
+		tap_ok(true,
+		       "objects used as a whole # SKIP this emulator traps what crosses 32 bytes");
+		return;
+	}
+	tslab_free(p);
+	tap_ok(grown_keeps_its_bytes(), "realloc from 10 bytes to megabytes, of which nothing traps");
+	tap_ok(threads_share(), "threads use and free each other's objects");
+	tap_ok(kernel_takes_them(), "system calls take the pointers");
+	tap_ok(owner_is_known(), "an address inside an object leads to it");
+	tap_ok(handle_works(), "a handle's object can be used until its epoch is over");
+	tap_ok(forked_child_works(), "the child of a fork goes on");
+}
+
 int main(void)
 {
 	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
@@ -273,12 +325,7 @@ int main(void)
 	sigaction(SIGSEGV, &action, NULL);
 	lives();
 	stale_free();
-	tap_ok(grown_keeps_its_bytes(), "realloc from 10 bytes to megabytes, of which nothing traps");
-	tap_ok(threads_share(), "threads use and free each other's objects");
-	tap_ok(kernel_takes_them(), "system calls take the pointers");
-	tap_ok(owner_is_known(), "an address inside an object leads to it");
-	tap_ok(handle_works(), "a handle's object can be used until its epoch is over");
-	tap_ok(forked_child_works(), "the child of a fork goes on");
+	use_all_bytes();
 	for (unsigned i = 0; i < MANY; i++)
 		tags[(uintptr_t)objects[i] >> 56 & 15]++;
 	for (unsigned i = 1; i < 16; i++)
