@@ -264,6 +264,8 @@ bool attach(pid_t pid, struct attachment *a)
 			attach_memory(&search);
 		attach_keep_contiguous(a);
 	}
+	if (!a->chunk_count)
+		detach(a); /* a control page may be there alone */
 	return a->chunk_count > 0;
 }
 
