@@ -136,10 +136,10 @@ TSLAB_API int tslab_epoch_close(tslab_epoch_t epoch);
  * All objects of the epoch become invalid, live or not; their handles are refused from then on. A
  * later free of one of them is refused as long as the memory has not been used again; a free that
  * runs at the same time as the discard is a program error and undefined.
- * Return: 0; -EBUSY if a thread is inside (a line on stderr names where it entered; nothing changes), or
- * another thread is discarding it just now; -EALREADY (closing: it drains); -ESTALE; -EPERM (a default epoch). Cost: O(classes touched + objects
- * freed singly before), not O(objects), while the memory fits retain_bytes; else O(chunks) and one
- * madvise a run.
+ * Return: 0; -EBUSY if a thread is inside (a line on stderr names where it entered; nothing changes),
+ * or another thread is discarding it just now; -EALREADY (closing: it drains); -ESTALE; -EPERM (a
+ * default epoch). Cost: O(classes touched + objects freed singly before), not O(objects), while the
+ * memory fits retain_bytes; else O(chunks) and one madvise a run.
  */
 TSLAB_API int tslab_epoch_discard(tslab_epoch_t epoch);
 
@@ -265,8 +265,8 @@ TSLAB_API int tslab_scope_close(tslab_epoch_t epoch);
  *
  * The same as tslab_domain_exit followed by tslab_epoch_discard.
  * Return: 0; -EINVAL (not inside, nothing is done); -EPERM (left and discarded, but it was not innermost);
- * -EBUSY (left, but a thread is still inside and the epoch stays open, or is discarding it); the other errors of
- * tslab_epoch_discard. Cost: one atomic operation if no other thread ever entered the epoch, and a few
+ * -EBUSY (left, but a thread is still inside and the epoch stays open, or is discarding it); the other
+ * errors of tslab_epoch_discard. Cost: one atomic operation if no other thread ever entered the epoch, and a few
  * instructions a size class in use.
  */
 TSLAB_API int tslab_scope_discard(tslab_epoch_t epoch);

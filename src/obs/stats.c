@@ -15,10 +15,12 @@
 
 _Static_assert(TSLAB_CLASS_COUNT == TS_CLASS_COUNT, "public and internal number of classes");
 
-/* Calls `visit` with a copy of each block of a kind. Returns whether all copies were consistent. */
 typedef void visit_block(const union ts_block_copy *copy, void *context);
+/* A look at a block that may change: is it worth a copy? */
+typedef bool want_block(const struct ts_block_head *head, const void *context);
 
-static bool visit_blocks(enum ts_block_kind kind, visit_block *visit, void *context)
+/* Calls `visit` with a copy of each wanted block of a kind. Returns whether all copies were consistent. */
+static bool visit_wanted(enum ts_block_kind kind, want_block *wants, visit_block *visit, void *context)
 {
 	unsigned count = ts_block_count();
 	bool consistent = true;
@@ -28,12 +30,18 @@ static bool visit_blocks(enum ts_block_kind kind, visit_block *visit, void *cont
 		const struct ts_block_head *head = ts_block_at(i);
 
 		/* ORD-20 acquire: pairs with the release of the kind. */
-		if (!head || ts_a32_load_acq((const ts_a32 *)&head->kind) != (uint32_t)kind)
+		if (!head || ts_a32_load_acq((const ts_a32 *)&head->kind) != (uint32_t)kind ||
+		    (wants && !wants(head, context)))
 			continue;
 		consistent &= ts_blockread_copy(head, head->slots, &copy);
 		visit(&copy, context);
 	}
 	return consistent;
+}
+
+static bool visit_blocks(enum ts_block_kind kind, visit_block *visit, void *context)
+{
+	return visit_wanted(kind, NULL, visit, context);
 }
 
 static void class_bytes_table(uint32_t *class_bytes)
@@ -262,25 +270,26 @@ static void find_epoch(const union ts_block_copy *copy, void *context)
 	}
 }
 
-/* The lanes of one epoch, which are few among many: the others are not copied. */
+/* Relaxed: a lane that comes to the epoch now was not there a moment before. */
+static bool is_lane_of_epoch(const struct ts_block_head *head, const void *context)
+{
+	const struct ts_block_lane *lane = (const void *)head;
+
+	return ts_a64_load_rlx(&lane->w.epoch_id) == ((const struct epoch_search *)context)->id;
+}
+
+static void add_lane_of_epoch(const union ts_block_copy *copy, void *context)
+{
+	struct epoch_search *search = context;
+
+	if (ts_a64_load_rlx(&copy->lane.w.epoch_id) == search->id)
+		ts_blockread_add_lane(&search->sum, &copy->lane);
+}
+
+/* They are few among many: the others are not copied. */
 static bool add_lanes_of_epoch(struct epoch_search *search)
 {
-	unsigned count = ts_block_count();
-	bool consistent = true;
-	union ts_block_copy copy;
-
-	for (unsigned i = 0; i < count; i++) {
-		const struct ts_block_lane *lane = (const void *)ts_block_at(i);
-
-		/* ORD-20 acquire; relaxed: a lane that comes to the epoch now was not there a moment before. */
-		if (!lane || ts_a32_load_acq((const ts_a32 *)&lane->head.kind) != TS_BLOCK_LANE ||
-		    ts_a64_load_rlx(&lane->w.epoch_id) != search->id)
-			continue;
-		consistent &= ts_blockread_copy(lane, lane->head.slots, &copy);
-		if (ts_a64_load_rlx(&copy.lane.w.epoch_id) == search->id)
-			ts_blockread_add_lane(&search->sum, &copy.lane);
-	}
-	return consistent;
+	return visit_wanted(TS_BLOCK_LANE, is_lane_of_epoch, add_lane_of_epoch, search);
 }
 
 int tslab_stats_epoch_class(tslab_epoch_t epoch, unsigned class_index, struct tslab_class_stats *stats)
