@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 # Sourced by tests in shell: TAP, a directory to work in ($work), and commands whose output is kept and looked at.
+# shellcheck source=build-aux/tap.sh
+. "${abs_top_srcdir:?}/build-aux/tap.sh"
 # shellcheck source=tests/patience.sh
-. "${abs_top_srcdir:?}/tests/patience.sh"
+. "$abs_top_srcdir/tests/patience.sh"
 work=$(mktemp -d) || exit 99
 chmod 755 "$work"
-count=0
-failures=0
 
 bail() {
 	echo "Bail out! $*"
@@ -20,27 +20,17 @@ need() { # need PROGRAM...
 }
 
 ok() { # ok NAME: by the status of the last command
-	if [ $? -eq 0 ]; then
-		count=$((count + 1))
-		echo "ok $count - $1"
-	else
-		count=$((count + 1))
-		failures=$((failures + 1))
+	passed=$?
+	[ $passed -eq 0 ] || {
 		head -n 60 "$work/out" | sed 's/^/# out: /'
 		head -n 60 "$work/err" | sed 's/^/# err: /'
-		echo "not ok $count - $1"
-	fi
+	}
+	result $passed "$1"
 }
 
 skip() { # skip NAME REASON
 	count=$((count + 1))
 	echo "ok $count - $1 # SKIP $2"
-}
-
-finish() {
-	echo "1..$count"
-	[ "$failures" -eq 0 ]
-	exit
 }
 
 run() { # run STATUS COMMAND...: it ends with this status; what it prints is kept
