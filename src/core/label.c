@@ -8,31 +8,9 @@
 #include "contention.h"
 #include "lock.h"
 #include "process.h"
+#include "utf8.h"
 
 static struct ts_block_labels *registry; /* set once, under ts_lock_meta */
-
-/* Length of the UTF-8 sequence at s, and its code point; 0 for an invalid one. */
-static unsigned decode(const unsigned char *s, uint32_t *point)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned length = s[0] < 0x80     ? 1 :
-			  s[0] >> 5 == 6  ? 2 :
-			  s[0] >> 4 == 14 ? 3 :
-			  s[0] >> 3 == 30 ? 4 :
-					    0;
-
-	if (!length)
-		return 0;
-	*point = length == 1 ? s[0] : s[0] & (0x7fu >> length);
-	for (unsigned i = 1; i < length; i++) {
-		if (s[i] >> 6 != 2)
-			return 0;
-		*point = *point << 6 | (s[i] & 0x3f);
-	}
-	if (*point < least[length] || *point > 0x10ffff || (*point >= 0xd800 && *point < 0xe000))
-		return 0;
-	return length;
-}
 
 static int harmful(uint32_t point)
 {
@@ -50,7 +28,7 @@ void ts_label_clean(const char *given, char clean[32])
 	memset(clean, 0, 32);
 	while (*s && out < TSLAB_LABEL_MAX) {
 		uint32_t point = 0;
-		unsigned length = decode(s, &point);
+		unsigned length = ts_utf8_decode(s, &point);
 
 		if (!length || harmful(point)) {
 			clean[out++] = '?';

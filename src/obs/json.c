@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
 static void flush(struct ts_json *json)
 {
 	if (json->used && !json->failed)
@@ -41,39 +43,11 @@ static void put_text(struct ts_json *json, const char *text)
 	put(json, text, strlen(text));
 }
 
-/*
- * Length of the UTF-8 sequence at `s`, 0 if there is none: overlong forms, surrogates and what lies
- * above U+10FFFF are none. `s` ends with NUL, which continues nothing.
- */
-static unsigned utf8_length(const unsigned char *s, uint32_t *code)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned length = s[0] < 0x80     ? 1 :
-			  s[0] >> 5 == 6  ? 2 :
-			  s[0] >> 4 == 14 ? 3 :
-			  s[0] >> 3 == 30 ? 4 :
-					    0;
-
-	if (length < 2) {
-		*code = s[0];
-		return length;
-	}
-	*code = s[0] & (0x7fu >> length);
-	for (unsigned i = 1; i < length; i++) {
-		if (s[i] >> 6 != 2)
-			return 0;
-		*code = *code << 6 | (s[i] & 0x3f);
-	}
-	if (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000))
-		return 0;
-	return length;
-}
-
 unsigned ts_json_utf8_length(const char *s)
 {
 	uint32_t code;
 
-	return utf8_length((const unsigned char *)s, &code);
+	return ts_utf8_decode((const unsigned char *)s, &code);
 }
 
 /* How many characters stand for themselves, and are one byte: nearly all. */
@@ -101,7 +75,7 @@ static void put_string(struct ts_json *json, const char *string)
 		s += plain;
 		if (!*s)
 			break;
-		length = utf8_length(s, &code);
+		length = ts_utf8_decode(s, &code);
 		if (!length) {
 			put_text(json, "\\ufffd");
 			s++;
