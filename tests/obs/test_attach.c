@@ -3,40 +3,16 @@
  * What is attached stays so from one reading to the next, until the segment is another one or has grown: held
  * against a process that makes each of these happen.
  */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
+#include "tests/obs/stepped.h"
 #include "tools/tslab/tool.h"
 #include "tslab/tslab.h"
 
 enum { GROWN = 400 }; /* epochs, each with a lane's block and more */
 
-static int to_child, from_child;
-static pid_t child;
 static struct attachment attached;
-
-static void require(bool ok)
-{
-	if (!ok)
-		_exit(1);
-}
-
-/* Tells that a step is done and waits for the next. */
-static void step(void)
-{
-	char byte = 'x';
-
-	require(write(STDOUT_FILENO, &byte, 1) == 1 && read(STDIN_FILENO, &byte, 1) == 1);
-}
 
 static tslab_epoch_t open_epoch(const char *label)
 {
@@ -66,43 +42,15 @@ static void live(void)
 
 static int begin(void **state)
 {
-	int there[2], back[2];
-
 	(void)state;
-	if (pipe(there) || pipe(back))
-		return -1;
-	child = fork();
-	if (child == 0) {
-		dup2(there[0], STDIN_FILENO);
-		dup2(back[1], STDOUT_FILENO);
-		live();
-	}
-	to_child = there[1];
-	from_child = back[0];
-	return child < 0;
+	return begin_child(live);
 }
 
 static int end(void **state)
 {
-	int status;
-
 	(void)state;
 	detach(&attached);
-	kill(child, SIGKILL);
-	return waitpid(child, &status, 0) != child || !WIFSIGNALED(status);
-}
-
-static void wait_for_child(void)
-{
-	char byte;
-
-	assert_int_equal(read(from_child, &byte, 1), 1);
-}
-
-static void next(void)
-{
-	assert_int_equal(write(to_child, "x", 1), 1);
-	wait_for_child();
+	return end_child();
 }
 
 /* How many epochs have this label, as the attachment shows it. */

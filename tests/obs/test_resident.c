@@ -3,59 +3,35 @@
  * What the kernel says of the heaps' memory, against what the library says: read by the tool's way from
  * another process, while that one writes, discards and gives back.
  */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
+#include "tests/obs/stepped.h"
 #include "tools/tslab/tool.h"
 #include "tslab/tslab.h"
 
 enum { MIB = 1 << 20, WRITTEN = 24 * MIB, UNTOUCHED = 16 * MIB, PART = 4 * MIB, SLACK = 2 * MIB };
 
-static int to_child, from_child;
-static pid_t child;
 static void *volatile written; /* else the compiler writes nothing to it */
 static volatile pid_t *forked; /* child of the child, in memory of both */
 
-static void require(bool ok)
-{
-	if (!ok)
-		_exit(1);
-}
-
-/* Tells that a step is done and waits for the next. */
-static void step(int to, int from)
-{
-	char byte = 'x';
-
-	require(write(to, &byte, 1) == 1 && read(from, &byte, 1) == 1);
-}
-
 /* Until the child is looked at, which has the epoch as well. */
-static void live_in_fork(int to, int from, tslab_epoch_t epoch)
+static void live_in_fork(tslab_epoch_t epoch)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		*forked = getpid();
 		require(tslab_alloc(epoch, 1024) != NULL);
-		step(to, from);
+		step();
 		_exit(0);
 	}
 	require(pid > 0 && waitpid(pid, NULL, 0) == pid);
-	step(to, from);
+	step();
 }
 
-static void live(int to, int from)
+static void live(void)
 {
 	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
 	tslab_epoch_t small, large;
@@ -66,61 +42,36 @@ static void live(int to, int from)
 	heap = tslab_heap_create(&options);
 	require(heap && !tslab_epoch_open(heap, "small", &small));
 	require(!tslab_epoch_open(heap, "large", &large));
-	step(to, from);
+	step();
 	for (unsigned i = 0; i < WRITTEN / 1024; i++) {
 		object = tslab_alloc(small, 1024);
 		require(object != NULL);
 		memset(object, 1, 1024);
 	}
-	step(to, from);
+	step();
 	written = object = tslab_alloc(large, UNTOUCHED);
 	require(object != NULL);
-	step(to, from);
+	step();
 	memset(object, 1, PART);
-	step(to, from);
-	live_in_fork(to, from, small);
+	step();
+	live_in_fork(small);
 	require(!tslab_epoch_discard(small));
-	step(to, from);
+	step();
 	pause();
 }
 
 static int begin(void **state)
 {
-	int there[2], back[2];
-
 	(void)state;
 	forked = mmap(NULL, sizeof(*forked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
-	if (pipe(there) || pipe(back) || forked == MAP_FAILED)
-		return -1;
-	child = fork();
-	if (child == 0)
-		live(back[1], there[0]);
-	to_child = there[1];
-	from_child = back[0];
-	return child < 0;
+	return forked == MAP_FAILED ? -1 : begin_child(live);
 }
 
 static int end(void **state)
 {
-	int status;
-
 	(void)state;
-	kill(child, SIGKILL);
-	return waitpid(child, &status, 0) != child || !WIFSIGNALED(status);
-}
-
-static void wait_for_child(void)
-{
-	char byte;
-
-	assert_int_equal(read(from_child, &byte, 1), 1);
-}
-
-static void next(void)
-{
-	assert_int_equal(write(to_child, "x", 1), 1);
-	wait_for_child();
+	return end_child();
 }
 
 /* What is resident of the child's memory, in all and of its two epochs, and what it holds. */
