@@ -126,21 +126,28 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 }
 
 /*
- * While allocations are sampled each comes here first to be counted, and all but one in so many go on as they
- * would have. Left by a jump, too.
+ * The bin has nothing at hand, or what the fast path sees is not the whole truth. Two come here often and go on as
+ * they would have: a class that is bumped on to its next slab, and an allocation that is counted because some are
+ * sampled, and is none of them. Left by a jump, too.
  */
-static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
+static __attribute__((noinline, aligned(64))) void *alloc_retry(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
-	void *p;
+	size_t place;
+	void *p = NULL;
 
-	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
+	/* A thread without a lane may be earlier than the tables. */
+	if (bytes > TS_SMALL_MAX_BYTES || gated(lane))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
-	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
-	if (!p)
-		return alloc_slow(bytes, TS_GRANULE_BYTES);
-	ts_sample_pass();
-	return ts_arch_tagged(p);
+	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+	if (ts_slab_go_on(lane, place)) {
+		p = ts_bin_alloc(lane, place);
+	} else if (ts_sample_not_due(lane)) {
+		p = ts_bin_alloc(lane, place);
+		if (p)
+			ts_sample_pass();
+	}
+	return p ? ts_arch_tagged(p) : alloc_slow(bytes, TS_GRANULE_BYTES);
 }
 
 hot void *tslab_malloc(size_t bytes)
@@ -150,9 +157,9 @@ hot void *tslab_malloc(size_t bytes)
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
-		return alloc_counted(bytes);
+		return alloc_retry(bytes);
 	p = ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
-	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_counted(bytes);
+	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_retry(bytes);
 }
 
 /* Large objects fresh from the OS read as zeroes already. */
@@ -261,7 +268,7 @@ static struct ts_bin *owner_bin(const void *ptr, uint64_t *t)
  * release and acquire sees its bits clear. ORD-24 acquire: a bit of a slab that is being carved is seen
  * with the mark that says so.
  */
-static bool looks_live(const struct ts_bin *bin, uint64_t t)
+static inline bool looks_live(const struct ts_bin *bin, uint64_t t)
 {
 	const struct ts_node *node = &ts_range.nodes[t >> 6];
 	uint64_t bits = ts_a64_load_acq(&node->local) | ts_a64_load_rlx(&node->remote); /* ORD-24 */
@@ -292,38 +299,34 @@ static bool refuse_wild(const void *ptr)
 	return false;
 }
 
-/* Everything but the common case: the owner's bin, or NULL after a refusal. */
-static struct ts_bin *checked_bin(const void *ptr, uint64_t *t)
+/* The owner's bin if the pointer can be an object's start, and none with a handle; else NULL. */
+static inline struct ts_bin *plain_bin(const void *ptr)
 {
+	uint64_t t = ts_range_granule(ptr);
 	struct ts_bin *bin;
 
-	*t = ts_range_granule(ptr);
-	if (*t >= ts_a64_load_rlx(&ts_range.granules)) {
-		if (in_range(ptr))
-			refuse_wild(ptr);
-		else
-			refuse_foreign(ptr);
+	if (t >= ts_a64_load_rlx(&ts_range.granules) || !ts_arch_tag_fits(ptr))
 		return NULL;
-	}
-	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[*t >> 9]);
-	if (!bin || !ts_arch_tag_fits(ptr) || (ts_lane_flags(ts_lane_of_bin(bin)) & TS_LANE_HANDLES)) {
-		refuse_wild(ptr);
-		return NULL;
-	}
-	return bin;
+	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	return bin && !(ts_lane_flags(ts_lane_of_bin(bin)) & TS_LANE_HANDLES) ? bin : NULL;
 }
 
-static bool held_by_self(const struct ts_lane *lane)
+static bool refuse_pointer(const void *ptr)
+{
+	return in_range(ptr) ? refuse_wild(ptr) : refuse_foreign(ptr);
+}
+
+static inline bool held_by_self(const struct ts_lane *lane)
 {
 	return ts_tls.self && ts_a64_load_rlx(&lane->holder) == ts_tls.self->id;
 }
 
 /* Nobody is in the lane: this free holds it for a moment, half the atomic steps of a remote one. */
-static bool take_parked(struct ts_lane *lane)
+static inline bool take_parked(struct ts_lane *lane)
 {
 	uint64_t seen = ts_a64_load_rlx(&lane->w);
 
-	return !(seen & TS_LW_HELD) &&
+	return __builtin_expect(!(seen & TS_LW_HELD), 0) &&
 	       ts_lw_take(&lane->w, seen & TS_LW_TAG, TS_LW_TRANSIENT) == TS_LW_TAKEN;
 }
 
@@ -340,33 +343,43 @@ static bool free_taken(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 	return done;
 }
 
-static bool free_slow(void *ptr)
+/* An address that is no object's start: the twin of an object between guard pages, or NULL after a refusal. */
+static cold void *twin_or_refuse(void *ptr, const void *pc)
+{
+	if (ts_range_granule(ptr) < ts_a64_load_rlx(&ts_range.granules) || !ts_guard_owns(ptr)) {
+		refuse_pointer(ptr);
+		return NULL;
+	}
+	ptr = ts_guard_free(ptr, pc);
+	return ptr ? ts_arch_tagged(ptr) : NULL;
+}
+
+/* Of most that come here another thread is inside the epoch. */
+static inline __attribute__((always_inline)) bool free_slow(void *ptr)
 {
 	struct ts_bin *bin;
 	struct ts_lane *lane;
 	uint64_t t;
 
-	if (!ptr)
-		return true;
 	ts_fork_check();
-	if (__builtin_expect(ts_range_granule(ptr) >= ts_a64_load_rlx(&ts_range.granules), 0) &&
-	    ts_guard_owns(ptr)) {
-		ptr = ts_guard_free(ptr, __builtin_return_address(0));
+	bin = plain_bin(ptr);
+	if (__builtin_expect(!bin, 0)) {
 		if (!ptr)
-			return false;
-		ptr = ts_arch_tagged(ptr);
+			return true;
+		ptr = twin_or_refuse(ptr, __builtin_return_address(0));
+		bin = ptr ? plain_bin(ptr) : NULL;
+		if (!bin)
+			return ptr && refuse_pointer(ptr);
 	}
-	bin = checked_bin(ptr, &t);
-	if (!bin)
-		return false;
+	t = ts_range_granule(ptr);
 	lane = ts_lane_of_bin(bin);
 	if (held_by_self(lane))
 		return ts_lane_free(lane, bin, t);
-	if (!looks_live(bin, t))
+	if (__builtin_expect(!looks_live(bin, t), 0))
 		return ts_lane_refuse(lane, t);
 	if (take_parked(lane))
 		return free_taken(lane, bin, t);
-	return ts_lane_free_remote(lane, t, (uint64_t)1 << (t & 63), 0) || ts_lane_refuse(lane, t);
+	return ts_lane_free_remote_slot(t) || ts_lane_refuse(lane, t);
 }
 
 /*
@@ -405,7 +418,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 }
 
 /* A call of its own type, so that tslab_free leaves by a jump. */
-static cold void free_rare(void *ptr)
+static hot __attribute__((noinline)) void free_rare(void *ptr)
 {
 	free_slow(ptr);
 }
@@ -425,6 +438,7 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 	uint64_t mask = 0;
 	struct ts_bin *bin;
 	struct ts_lane *lane;
+	uint64_t lost;
 	size_t taken;
 	size_t n = 0;
 
@@ -446,8 +460,9 @@ static size_t free_group(void *const *ptrs, size_t count, size_t *accepted)
 	}
 	if (n < 2)
 		return 0;
-	taken = ts_lane_free_remote(lane, t, mask, 0);
-	for (size_t lost = n - taken; lost; lost--)
+	taken = n;
+	lost = mask & ~ts_lane_free_remote(lane, t, mask, 0);
+	for (; lost; lost &= lost - 1, taken--)
 		ts_lane_refuse(lane, t);
 	*accepted += taken;
 	return n;
@@ -603,8 +618,11 @@ void *tslab_realloc(void *ptr, size_t bytes)
 	ts_fork_check();
 	if (ts_guard_owns(ptr))
 		return realloc_guarded(ptr, bytes);
-	bin = checked_bin(ptr, &t);
-	if (bin && !live_bin(ptr, &t)) {
+	bin = plain_bin(ptr);
+	t = ts_range_granule(ptr);
+	if (!bin) {
+		refuse_pointer(ptr);
+	} else if (!looks_live(bin, t)) {
 		ts_lane_refuse(ts_lane_of_bin(bin), t);
 		bin = NULL;
 	}

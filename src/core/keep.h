@@ -12,6 +12,8 @@
 #ifndef TS_CORE_KEEP_H
 #define TS_CORE_KEEP_H
 
+#include <string.h>
+
 #include "check.h"
 #include "heap.h"
 #include "os.h"
@@ -19,20 +21,10 @@
 #include "slab.h"
 #include "thread.h"
 
-/* The text that the pair's last epoch was opened with? Without a loop for the usual length. */
+/* The text that the pair's last epoch was opened with? */
 static inline bool ts_keep_same_label(const struct ts_epoch *epoch, const char *label)
 {
-	const char *given = epoch->label_given;
-
-	label = label ? label : "";
-#pragma GCC unroll 16
-	for (unsigned i = 0; i < sizeof(epoch->label_given); i++) {
-		if (given[i] != label[i])
-			return false;
-		if (!given[i])
-			return epoch->label_known;
-	}
-	return false;
+	return epoch->label_known && !strcmp(epoch->label_given, label ? label : "");
 }
 
 static inline bool ts_keep_same_heap(const struct tslab_heap *kept, const struct tslab_heap *heap)
@@ -70,11 +62,12 @@ static inline void ts_keep_show(struct ts_block_lane *stat, uint64_t epoch_id)
 /* A kept pair serves a new epoch: its lane, held and entered once; NULL = no pair fits. */
 static inline __attribute__((always_inline)) struct ts_lane *
 ts_keep_begin(struct ts_thread *thread, const struct tslab_heap *heap, const char *label,
-	      uint64_t now_ns, uint64_t *id)
+	      uint64_t now_ns, uint64_t *opened)
 {
 	struct ts_kept *kept = ts_keep_find(thread, heap, label);
 	struct ts_epoch *epoch;
 	struct ts_lane *lane;
+	uint64_t id;
 
 	if (!kept)
 		return NULL;
@@ -85,14 +78,14 @@ ts_keep_begin(struct ts_thread *thread, const struct tslab_heap *heap, const cha
 		ts_lane_drain(lane);
 	thread->kept_count--;
 	ts_thread_retain(thread, -(int64_t)ts_lane_bytes(lane));
-	*id = ++epoch->era << 16 | epoch->slot;
-	ts_a64_store_rlx(&lane->epoch_id, *id);
-	ts_keep_show(lane->stat, *id);
+	id = *opened = ++epoch->era << 16 | epoch->slot;
+	ts_a64_store_rlx(&lane->epoch_id, id);
+	ts_keep_show(lane->stat, id);
 	epoch->open_since_ns = now_ns;
 	ts_a64_store_rel(&epoch->stat->open_since_ns, now_ns); /* ORD-21 */
 	ts_ew_open(&epoch->e, epoch->era, 2);
-	ts_a64_store_rel(&epoch->stat->id, *id); /* ORD-21 */
-	ts_a64_store_rel(&epoch->id, *id);       /* ORD-22 */
+	ts_a64_store_rel(&epoch->stat->id, id); /* ORD-21 */
+	ts_a64_store_rel(&epoch->id, id);       /* ORD-22 */
 	ts_bump_word(&thread->stat->w.epochs_opened, 1);
 	return lane;
 }

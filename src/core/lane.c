@@ -314,35 +314,37 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 	return true;
 }
 
-unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin)
+void ts_lane_push_turned(uint64_t t, uint64_t unpin)
 {
+	/* The chunk stays where it is from here on, so the header names the right lane. */
+	const struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
+	struct ts_lane *lane = ts_lane_of_bin(bin);
 	uint32_t index = (uint32_t)(t >> 6);
-	struct ts_node *node = &ts_range.nodes[index];
 	uint32_t retries = 0;
-	uint64_t old = ts_node_free(node, mask);
-	const struct ts_bin *bin;
 	unsigned cls;
 
-	if (old) {
-		if (unpin && ts_lw_unpin(&lane->w) == TS_LW_TAKEN)
-			ts_lane_release(lane);
-		return (unsigned)__builtin_popcountll(mask & ~old);
-	}
-	/* The turner: the chunk stays where it is from here on, so the header names the right lane. */
-	bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[t >> 9]);
-	lane = ts_lane_of_bin(bin);
-	cls = bin == &lane->large ? TS_CLASS_LARGE : ts_lane_class(lane, bin);
 	if (ts_lw_push_or_take(&lane->w, ts_range_link(index), index, unpin, &retries) ==
 	    TS_LW_TAKEN) {
 		ts_lane_collect(lane, index);
 		ts_lane_release(lane);
 	}
-	if (retries) {
-		ts_count(pushes_retried, retries);
-		ts_count_class(cls, pushes_retried, retries);
-		ts_contention_count(cls, pushes_retried, retries);
-	}
-	return (unsigned)__builtin_popcountll(mask);
+	if (__builtin_expect(!retries, 1))
+		return;
+	cls = bin == &lane->large ? TS_CLASS_LARGE : ts_lane_class(lane, bin);
+	ts_count(pushes_retried, retries);
+	ts_count_class(cls, pushes_retried, retries);
+	ts_contention_count(cls, pushes_retried, retries);
+}
+
+uint64_t ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin)
+{
+	uint64_t old = ts_node_free(&ts_range.nodes[t >> 6], mask);
+
+	if (!old)
+		ts_lane_push_turned(t, unpin);
+	else if (unpin && ts_lw_unpin(&lane->w) == TS_LW_TAKEN)
+		ts_lane_release(lane);
+	return mask & ~old;
 }
 
 /* The node of a large object, or one of slabs: what of it was handed out. */
@@ -355,13 +357,17 @@ void ts_lane_collect(struct ts_lane *lane, uint32_t index)
 {
 	uint64_t first = (uint64_t)index << 6;
 	struct ts_bin *bin = (struct ts_bin *)ts_a64_load_rlx(&ts_range.headers[first >> 9]);
+	unsigned collected = 0;
 	uint64_t refused;
 	uint64_t bits =
 		ts_node_collect(&ts_range.nodes[index], handed_out(lane, bin, index), &refused);
-	unsigned collected = (unsigned)__builtin_popcountll(bits);
 
 	for (; refused; refused &= refused - 1)
 		ts_lane_refuse(lane, first + (uint64_t)__builtin_ctzll(refused));
+	for (uint64_t rest = bits; rest; rest &= rest - 1, collected++)
+		if (!lane->settled && bin != &lane->large)
+			ts_slab_list(lane, bin,
+				     ts_range_address(first + (uint64_t)__builtin_ctzll(rest)));
 	ts_bump_word(&lane->stat->w.collected, collected);
 	if (bin == &lane->large) {
 		if (bits)
@@ -369,8 +375,6 @@ void ts_lane_collect(struct ts_lane *lane, uint32_t index)
 		return;
 	}
 	ts_a64_bump_rel(&ts_lane_words(lane, bin)->frees, collected); /* ORD-18 */
-	for (; bits && !lane->settled; bits &= bits - 1)
-		ts_slab_list(lane, bin, ts_range_address(first + (uint64_t)__builtin_ctzll(bits)));
 	if (lane->settled == TS_SETTLED_LIVE)
 		forget_live(lane, index / TS_CHUNK_NODES, collected);
 }
@@ -388,6 +392,9 @@ void ts_lane_drain(struct ts_lane *lane)
 		/* The link first: once the remote word is clear, the next freer overwrites it. */
 		uint32_t next = ts_a32_load_rlx(ts_range_link(index));
 
+		/* Both lines are with the thread that freed: on their way while this node is collected. */
+		__builtin_prefetch(&ts_range.nodes[next], 1);
+		__builtin_prefetch(ts_range_link(next));
 		ts_lane_collect(lane, index);
 		index = next;
 	}
@@ -395,14 +402,18 @@ void ts_lane_drain(struct ts_lane *lane)
 
 /* -- closing ------------------------------------------------------------------------------------ */
 
+/* Most often it is so: all classes are looked at, without a branch for each. */
 bool ts_lane_all_freed(const struct ts_lane *lane)
 {
-	if (lane->larges)
-		return false;
-	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
-		if (ts_lane_class_live(lane, (unsigned)__builtin_ctzll(rest)))
-			return false;
-	return true;
+	const struct ts_class_words *words = lane->stat->cls;
+	uint64_t differ = lane->larges;
+
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
+		const struct ts_class_words *of = &words[(unsigned)__builtin_ctzll(rest)];
+
+		differ |= ts_a64_load_rlx(&of->allocs) ^ ts_a64_load_rlx(&of->frees);
+	}
+	return !differ;
 }
 
 /* CLOSING was seen: nothing is allocated here any more. What is empty goes back now. */

@@ -64,9 +64,10 @@ struct ts_lane {
 	uint16_t frees_seen[TS_CLASS_COUNT]; /* low bits of the class's frees at the last discard */
 	uint64_t classes;                    /* bit = class has slabs */
 	uint64_t simple;                     /* bit = one slab is enough, and in bump mode */
-	uint8_t simple_count;
-	uint8_t simple_class[TS_CLASS_COUNT + 3]; /* the same, a multiple of four: the last one repeated */
-	uint64_t listed_bytes;                    /* on the stacks, by whole blocks */
+	uint64_t simple_listed;              /* those of the last discard: their places */
+	uint16_t simple_place[TS_CLASS_COUNT + 3]; /* a multiple of four: the last one repeated */
+	uint16_t simple_count;
+	uint64_t listed_bytes;  /* on the stacks, by whole blocks */
 	uint64_t trim_at_bytes; /* look for empty chunks when listed_bytes passes this */
 	uint32_t chunks;        /* list of slab chunks */
 	uint32_t chunk_count;
@@ -77,9 +78,9 @@ struct ts_lane {
 	uint8_t settled; /* TS_SETTLED_*: only collect and give back follow */
 	uint8_t fate;    /* fork recovery only */
 	bool unlisted;   /* free slots exist that no stack knows */
-	ts_a16 flags;    /* TS_LANE_HANDLES; written at rest */
-	/* const while bound */
-	uint32_t index;
+	/* const while bound, and all that a free from elsewhere looks at: the holder's counts are not in its line */
+	uint32_t index __attribute__((aligned(64)));
+	ts_a16 flags;         /* TS_LANE_HANDLES; written at rest */
 	ts_a64 epoch_id;      /* a filter without HELD, the truth under it */
 	ts_a64 epoch;         /* struct ts_epoch *, 0 at rest; reports look at it from anywhere */
 	ts_a64 heap;          /* struct tslab_heap * */
@@ -239,11 +240,25 @@ void ts_lane_unbind(struct ts_lane *lane);
 void *ts_lane_alloc(struct ts_lane *lane, unsigned c);
 /* Holder: free slot t of one of its bins. Every check included; false = refused and counted. */
 bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t);
+/* A free turned the word of t's node: the node goes to the lane's holder, or is collected here. `unpin` as below. */
+void ts_lane_push_turned(uint64_t t, uint64_t unpin);
 /*
  * Free by a thread that does not hold the lane: the slots `mask` of t's node, looked at before.
- * `unpin` is 0 or TS_LW_PIN. Returns how many were not freed already.
+ * `unpin` is 0 or TS_LW_PIN. Returns those that were not freed already.
  */
-unsigned ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin);
+uint64_t ts_lane_free_remote(struct ts_lane *lane, uint64_t t, uint64_t mask, uint64_t unpin);
+
+/* The same of slot t alone. False: it was freed already. */
+static inline bool ts_lane_free_remote_slot(uint64_t t)
+{
+	uint64_t bit = (uint64_t)1 << (t & 63);
+	uint64_t old = ts_node_free(&ts_range.nodes[t >> 6], bit);
+
+	if (__builtin_expect(!old, 0))
+		ts_lane_push_turned(t, 0);
+	return !(old & bit);
+}
+
 /* Holder: collect what other threads freed. */
 void ts_lane_drain(struct ts_lane *lane);
 /* Holder, of a node that it popped or turned itself. */

@@ -74,7 +74,6 @@ static void empty_lane(struct ts_lane *lane)
 	}
 	ts_words_clear(&lane->stat->w, sizeof(lane->stat->w));
 	lane->classes = lane->simple = 0;
-	lane->simple_count = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->chunks = lane->chunk_count = lane->filling = lane->larges = 0;

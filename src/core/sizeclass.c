@@ -5,7 +5,8 @@
 
 #define CLASS(bytes, units)                                                                        \
 	{                                                                                          \
-		bytes, units, (units)*TS_UNIT_BYTES / (bytes)                                      \
+		bytes, units, (units)*TS_UNIT_BYTES / (bytes),                                     \
+			(units)*TS_UNIT_BYTES / (bytes) * (bytes)                                  \
 	}
 
 const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT] = {

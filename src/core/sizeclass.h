@@ -29,6 +29,7 @@ struct ts_sizeclass {
 	uint32_t bytes;      /* of a slot */
 	uint16_t slab_units; /* units of a slab */
 	uint16_t slab_slots;
+	uint64_t slab_bytes; /* of all slots of a slab */
 };
 
 extern TS_HIDDEN const struct ts_sizeclass ts_sizeclasses[TS_CLASS_COUNT];
@@ -47,6 +48,14 @@ extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MA
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {
 	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT] / TS_PLACE_BYTES;
+}
+
+_Static_assert(sizeof(struct ts_sizeclass) == TS_PLACE_BYTES, "classes are found by place as well");
+
+/* What a slab's slots take, by the place of the class. */
+static inline uint64_t ts_sizeclass_slab_bytes(size_t place)
+{
+	return *(const uint64_t *)((const char *)&ts_sizeclasses[0].slab_bytes + place);
 }
 
 /* Smallest class that holds `bytes` at a multiple of `align` (at most 8 KiB); TS_CLASS_COUNT if none. */

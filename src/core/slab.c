@@ -10,7 +10,7 @@
 #include "owner.h"
 #include "process.h"
 #include "redzone.h"
-#include "stack.h"
+#include "sample.h"
 #include "thread.h"
 
 static uint64_t unit_granule(uint32_t unit)
@@ -142,18 +142,17 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
-static void set_simple(struct ts_lane *lane, uint64_t simple)
+void ts_slab_list_simple(struct ts_lane *lane)
 {
 	unsigned count = 0;
 
-	if (lane->simple == simple)
-		return;
-	lane->simple = simple;
-	for (uint64_t rest = simple; rest; rest &= rest - 1)
-		lane->simple_class[count++] = (uint8_t)__builtin_ctzll(rest);
+	for (uint64_t rest = lane->simple; rest; rest &= rest - 1)
+		lane->simple_place[count++] =
+			(uint16_t)((unsigned)__builtin_ctzll(rest) * TS_PLACE_BYTES);
 	for (; count % 4; count++)
-		lane->simple_class[count] = lane->simple_class[count - 1];
-	lane->simple_count = (uint8_t)count;
+		lane->simple_place[count] = lane->simple_place[count - 1];
+	lane->simple_count = (uint16_t)count;
+	lane->simple_listed = lane->simple;
 }
 
 /* A discard of a class resets one pointer while it carves its first slab and has no stack. */
@@ -163,15 +162,15 @@ static void note_simple(struct ts_lane *lane, unsigned c)
 	bool simple = !ts_bin_in_stack_mode(&lane->bin[c]) &&
 		      lane->slab[c] == lane->first_slab[c] && ts_a64_load_rlx(&lane->bin[c].end);
 
-	set_simple(lane, simple ? lane->simple | bit : lane->simple & ~bit);
+	lane->simple = simple ? lane->simple | bit : lane->simple & ~bit;
 }
 
-static void clear_flags(uint32_t slab)
+static inline void clear_flags(uint32_t slab)
 {
 	ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab));
 }
 
-static void set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
+static inline void set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
 {
 	uint64_t mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
 	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
@@ -179,7 +178,15 @@ static void set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
 	ts_a64_store_rlx(&bin->bump, start | mode);
 	/* ORD-24 release, and for what says that the slab is carved: the copy that a fork makes has them in
 	 * this order. */
-	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_slots * ts_sizeclasses[c].bytes);
+	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_bytes);
+}
+
+/* A slab with its bits is carved from now on. */
+static inline void carve_with_bits(struct ts_lane *lane, unsigned c, uint32_t slab)
+{
+	lane->slab[c] = slab;
+	set_bounds(&lane->bin[c], c, slab);
+	ts_a32_store_rel(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING); /* ORD-24 */
 }
 
 /*
@@ -195,18 +202,34 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 
 	if (lane->slab[c])
 		clear_flags(lane->slab[c]);
-	lane->slab[c] = slab;
 	if (has_bits) {
-		set_bounds(bin, c, slab);
-		ts_a32_store_rel(ts_range_chain(slab),
-				 ts_slab_next(slab) | TS_CHAIN_CARVING); /* ORD-24 */
+		carve_with_bits(lane, c, slab);
 	} else {
+		lane->slab[c] = slab;
 		ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING);
 		set_bounds(bin, c, slab);
 		for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
 			ts_a64_store_rel(&nodes[n].local, ts_sizeclass_template[c][n]); /* ORD-24 */
 	}
 	note_simple(lane, c);
+}
+
+bool ts_slab_go_on(struct ts_lane *lane, size_t place)
+{
+	unsigned c = (unsigned)(place / TS_PLACE_BYTES);
+	uint32_t slab = c < TS_CLASS_COUNT ? lane->slab[c] : 0;
+	uint32_t next = slab ? ts_slab_next(slab) : 0;
+
+	if (!next || !ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) ||
+	    ts_a64_load_rlx(&lane->class_of) != (uintptr_t)ts_sizeclass_of ||
+	    ts_sample_table() != (uintptr_t)ts_sizeclass_of)
+		return false;
+	clear_flags(slab);
+	carve_with_bits(lane, c, next);
+	lane->simple &= ~((uint64_t)1 << c);
+	ts_bump_word(&lane->stat->w.slow_hits, 1);
+	ts_count_own_class(c, slow_others, 1);
+	return true;
 }
 
 /* No slots are left that were never handed out; the mode stays. */
@@ -287,7 +310,7 @@ static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 	note_simple(lane, c);
 }
 
-void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
+void ts_slab_list_first(struct ts_lane *lane, struct ts_bin *bin, void *p)
 {
 	/* Without memory for a block the slot is free by its bit alone, and a bump bin goes on as one. */
 	if (ts_stack_full(bin->top) && !ts_stack_grow(lane, bin))
@@ -335,8 +358,8 @@ static void rewind_bump(struct ts_lane *lane, unsigned c)
 		if (slab == lane->slab[c])
 			break;
 	}
-	lane->slab[c] = 0;
-	ts_slab_carve(lane, c, first);
+	carve_with_bits(lane, c, first);
+	lane->simple |= (uint64_t)1 << c;
 }
 
 /*
@@ -408,20 +431,17 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
 	lane->classes = 0;
-	set_simple(lane, 0);
+	lane->simple = 0;
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 }
 
-bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
+bool ts_slab_handed_out_of_carved(const struct ts_bin *bin, uint64_t t)
 {
 	uint64_t address = (uintptr_t)ts_range_address(t);
-	uint32_t first = ts_slab_first_unit((uint32_t)(t >> 9));
 	uint64_t bump;
 
-	if (!(ts_a32_load_rlx(ts_range_chain(first)) & TS_CHAIN_CARVING))
-		return !ts_slab_waits(first);
 	return !uncarved_slots(bin, address, address + TS_GRANULE_BYTES, &bump);
 }
 

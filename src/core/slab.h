@@ -3,7 +3,7 @@
 #ifndef TS_CORE_SLAB_H
 #define TS_CORE_SLAB_H
 
-#include "lane.h"
+#include "stack.h"
 
 /*
  * An entry of chain[]: of a slab's first unit the next slab of the class and lane, and whether the slab is
@@ -34,15 +34,15 @@ static inline uint32_t ts_slab_first_unit(uint32_t unit)
 }
 
 /* For ts_slab_rewind. */
+void ts_slab_list_simple(struct ts_lane *lane);
 void ts_slab_rewind_others(struct ts_lane *lane);
 
-static inline void ts_slab_rewind_simple(struct ts_lane *lane, struct ts_class_words *words,
-					 char *base, size_t c)
+static inline void ts_slab_rewind_simple(struct ts_lane *lane, char *words, size_t place)
 {
-	char *start = base + ((size_t)lane->first_slab[c] << TS_UNIT_SHIFT);
+	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
 
-	ts_a64_store_rlx(&lane->bin[c].bump, (uintptr_t)start);
-	ts_count_all_freed(&words[c]);
+	ts_a64_store_rlx(&bin->bump, ts_a64_load_rlx(&bin->end) - ts_sizeclass_slab_bytes(place));
+	ts_count_all_freed((struct ts_class_words *)(words + place));
 }
 
 /*
@@ -53,15 +53,16 @@ static inline void ts_slab_rewind_simple(struct ts_lane *lane, struct ts_class_w
  */
 static inline void ts_slab_rewind(struct ts_lane *lane)
 {
-	struct ts_class_words *words = lane->stat->cls;
-	const uint8_t *c = lane->simple_class;
-	char *base = ts_range.base;
+	const uint16_t *place = lane->simple_place;
+	char *words = (char *)lane->stat->cls;
 
-	for (const uint8_t *end = c + lane->simple_count; c < end; c += 4) {
-		ts_slab_rewind_simple(lane, words, base, c[0]);
-		ts_slab_rewind_simple(lane, words, base, c[1]);
-		ts_slab_rewind_simple(lane, words, base, c[2]);
-		ts_slab_rewind_simple(lane, words, base, c[3]);
+	if (__builtin_expect(lane->simple != lane->simple_listed, 0))
+		ts_slab_list_simple(lane);
+	for (const uint16_t *end = place + lane->simple_count; place < end; place += 4) {
+		ts_slab_rewind_simple(lane, words, place[0]);
+		ts_slab_rewind_simple(lane, words, place[1]);
+		ts_slab_rewind_simple(lane, words, place[2]);
+		ts_slab_rewind_simple(lane, words, place[3]);
 	}
 	if ((lane->classes & ~lane->simple) || lane->unlisted)
 		ts_slab_rewind_others(lane);
@@ -88,10 +89,28 @@ static inline void ts_slab_retag(const struct ts_lane *lane)
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 /* The slots of this slab are the next to hand out, in the mode that the bin is in. */
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
+/*
+ * Of a bin that has nothing at hand: the slots of the slab behind the one being carved, which waits since a discard,
+ * are the next to hand out. False: there is none, or the slow path has more to look at: a lane that is gated, what
+ * others freed, a sampler.
+ */
+bool ts_slab_go_on(struct ts_lane *lane, size_t place);
 /* Stack mode: put some slots of the reserve, which has some, on the stack. False with errno: no memory. */
 bool ts_slab_refill(struct ts_lane *lane, unsigned c);
+/* For ts_slab_list. */
+void ts_slab_list_first(struct ts_lane *lane, struct ts_bin *bin, void *p);
+
 /* A slot whose bit says free goes on the stack; the bin is in stack mode from then on. */
-void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p);
+static inline void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *p)
+{
+	char **top = bin->top;
+
+	if (__builtin_expect(!ts_stack_full(top) && ts_bin_in_stack_mode(bin), 1))
+		ts_stack_put(bin, top, p);
+	else
+		ts_slab_list_first(lane, bin, p);
+}
+
 /* The bins let go of all slabs: from now on chunks and local bits are all that is known. */
 void ts_slab_forget_bins(struct ts_lane *lane);
 /* Live slots of a chunk, counted from the bits, once the bins let go. */
@@ -115,11 +134,25 @@ void ts_slab_all_carved(struct ts_lane *lane);
 void ts_slab_wipe_remote(uint32_t chunk);
 /* Bit = granule of a node of the bin that is not among the slots never handed out. */
 uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node);
+/* For ts_slab_handed_out. */
+bool ts_slab_handed_out_of_carved(const struct ts_bin *bin, uint64_t t);
+
 /*
  * Not among the slots never handed out? A look without ownership, after one at the local bit with acquire
  * (ORD-24). Touches the owner's bin only for slabs that are being carved: its line is the owner's hottest.
  */
-bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t);
+static inline bool ts_slab_handed_out(const struct ts_bin *bin, uint64_t t)
+{
+	uint32_t unit = (uint32_t)(t >> 9);
+	uint32_t link = ts_a32_load_rlx(ts_range_chain(unit));
+
+	if (link & TS_CHAIN_INSIDE)
+		link = ts_a32_load_rlx(ts_range_chain(unit - (link & TS_CHAIN_NEXT)));
+	if (__builtin_expect(link & TS_CHAIN_CARVING, 0))
+		return ts_slab_handed_out_of_carved(bin, t);
+	return !(link & TS_CHAIN_WAITING);
+}
+
 /* Does a slot start at t, live or not? A look without ownership. */
 bool ts_slab_is_slot_start(uint64_t t);
 

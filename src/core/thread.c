@@ -242,13 +242,6 @@ static void end_thread(void *arg)
 	ts_unlock(&ts_lock_meta);
 }
 
-struct ts_lane *ts_thread_lane(const struct ts_thread *thread)
-{
-	if (thread->depth)
-		return thread->scopes[thread->depth - 1].lane;
-	return thread->default_lane ? thread->default_lane : &ts_lane_none;
-}
-
 static void show_again(struct ts_thread *thread)
 {
 	ts_a64_store_rlx(&thread->stat->w.tid, (uint64_t)syscall(SYS_gettid));

@@ -143,7 +143,12 @@ void ts_thread_drop_warm(struct ts_thread *thread);
 void ts_thread_drop_one_kept(struct ts_thread *thread);
 
 /* The lane of the innermost scope, else the default epoch's, else ts_lane_none. */
-struct ts_lane *ts_thread_lane(const struct ts_thread *thread);
+static inline struct ts_lane *ts_thread_lane(const struct ts_thread *thread)
+{
+	if (thread->depth)
+		return thread->scopes[thread->depth - 1].lane;
+	return thread->default_lane ? thread->default_lane : &ts_lane_none;
+}
 
 /* The calling thread's innermost scope, if it is one in this lane; else NULL. */
 static inline const struct ts_scope *ts_thread_scope_in(const struct ts_lane *lane)
