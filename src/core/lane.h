@@ -63,10 +63,14 @@ struct ts_lane {
 	uint32_t slab[TS_CLASS_COUNT];       /* the one being carved */
 	uint16_t frees_seen[TS_CLASS_COUNT]; /* low bits of the class's frees at the last discard */
 	uint64_t classes;                    /* bit = class has slabs */
-	uint64_t simple;                     /* bit = one slab is enough, and in bump mode */
-	uint64_t simple_listed;              /* those of the last discard: their places */
-	uint16_t simple_place[TS_CLASS_COUNT + 3]; /* a multiple of four: the last one repeated */
-	uint16_t simple_count;
+	uint64_t bumped;                     /* ... and is in bump mode */
+	uint64_t simple;                     /* ... and its first slab is being carved */
+	uint64_t listed;                     /* those that were bumped when their places were listed */
+	uint16_t place[TS_CLASS_COUNT];      /* a multiple of four: the last one repeated */
+	uint16_t place_count;
+	uint8_t settled; /* TS_SETTLED_*: only collect and give back follow */
+	uint8_t fate;    /* fork recovery only */
+	bool unlisted;   /* free slots exist that no stack knows */
 	uint64_t listed_bytes;  /* on the stacks, by whole blocks */
 	uint64_t trim_at_bytes; /* look for empty chunks when listed_bytes passes this */
 	uint32_t chunks;        /* list of slab chunks */
@@ -75,9 +79,6 @@ struct ts_lane {
 	uint32_t larges;  /* list of first chunks of large objects */
 	uint32_t large_chunks;
 	uint32_t depth;  /* scopes of the holder */
-	uint8_t settled; /* TS_SETTLED_*: only collect and give back follow */
-	uint8_t fate;    /* fork recovery only */
-	bool unlisted;   /* free slots exist that no stack knows */
 	/* const while bound, and all that a free from elsewhere looks at: the holder's counts are not in its line */
 	uint32_t index __attribute__((aligned(64)));
 	ts_a16 flags;         /* TS_LANE_HANDLES; written at rest */
@@ -92,6 +93,7 @@ struct ts_lane {
 } __attribute__((aligned(TS_LANE_BYTES)));
 
 _Static_assert(sizeof(struct ts_lane) == TS_LANE_BYTES, "a lane is found from a bin by a mask");
+_Static_assert(TS_CLASS_COUNT % 4 == 0, "place has room for a multiple of four");
 
 extern TS_HIDDEN struct ts_table ts_lanes;
 /* What a thread without a lane points at: every class empty, owns nothing. */

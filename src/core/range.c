@@ -30,7 +30,7 @@ static const struct {
 	uint32_t begin_bytes;
 } pairs[REDZONES + 1] = {
 	[NODES_CHAIN] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node),
-			  TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 43 * 64 },
+			  TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 4 * 4096 + 43 * 64 },
 	[HEADERS_FREE] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64),
 			   sizeof(struct ts_free_words), 3 * 4096 + 5 * 64 },
 	[CHUNKS_LINKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk),

@@ -73,7 +73,7 @@ static void empty_lane(struct ts_lane *lane)
 		ts_a64_store_rlx(&lane->stat->cls[c].frees, 0);
 	}
 	ts_words_clear(&lane->stat->w, sizeof(lane->stat->w));
-	lane->classes = lane->simple = 0;
+	lane->classes = lane->bumped = lane->simple = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->chunks = lane->chunk_count = lane->filling = lane->larges = 0;

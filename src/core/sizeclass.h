@@ -2,8 +2,7 @@
 /*
  * sizeclass.h: sizes up to 32 KiB in 40 classes. A class index is a stable id, not an order: 0-7 are
  * the sizes that tools know from the start of the project, the others are appended. A slab of a class
- * is one 8 KiB unit or a run of up to 5, so that at most an eighth of it is waste, and two where that
- * keeps a request of some hundred objects in the first slab of each class.
+ * is one 8 KiB unit or a run of up to 5, so that at most an eighth of it is waste.
  */
 #ifndef TS_CORE_SIZECLASS_H
 #define TS_CORE_SIZECLASS_H

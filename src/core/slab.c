@@ -142,26 +142,26 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
-void ts_slab_list_simple(struct ts_lane *lane)
+void ts_slab_list_bumped(struct ts_lane *lane)
 {
 	unsigned count = 0;
 
-	for (uint64_t rest = lane->simple; rest; rest &= rest - 1)
-		lane->simple_place[count++] =
-			(uint16_t)((unsigned)__builtin_ctzll(rest) * TS_PLACE_BYTES);
+	for (uint64_t rest = lane->bumped; rest; rest &= rest - 1)
+		lane->place[count++] = (uint16_t)((unsigned)__builtin_ctzll(rest) * TS_PLACE_BYTES);
 	for (; count % 4; count++)
-		lane->simple_place[count] = lane->simple_place[count - 1];
-	lane->simple_count = (uint16_t)count;
-	lane->simple_listed = lane->simple;
+		lane->place[count] = lane->place[count - 1];
+	lane->place_count = (uint16_t)count;
+	lane->listed = lane->bumped;
 }
 
-/* A discard of a class resets one pointer while it carves its first slab and has no stack. */
-static void note_simple(struct ts_lane *lane, unsigned c)
+/* What a discard has to do for the class. */
+static void note_mode(struct ts_lane *lane, unsigned c)
 {
 	uint64_t bit = (uint64_t)1 << c;
-	bool simple = !ts_bin_in_stack_mode(&lane->bin[c]) &&
-		      lane->slab[c] == lane->first_slab[c] && ts_a64_load_rlx(&lane->bin[c].end);
+	bool bumped = !ts_bin_in_stack_mode(&lane->bin[c]) && ts_a64_load_rlx(&lane->bin[c].end);
+	bool simple = bumped && lane->slab[c] == lane->first_slab[c];
 
+	lane->bumped = bumped ? lane->bumped | bit : lane->bumped & ~bit;
 	lane->simple = simple ? lane->simple | bit : lane->simple & ~bit;
 }
 
@@ -211,20 +211,21 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 		for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
 			ts_a64_store_rel(&nodes[n].local, ts_sizeclass_template[c][n]); /* ORD-24 */
 	}
-	note_simple(lane, c);
+	note_mode(lane, c);
 }
 
 bool ts_slab_go_on(struct ts_lane *lane, size_t place)
 {
 	unsigned c = (unsigned)(place / TS_PLACE_BYTES);
-	uint32_t slab = c < TS_CLASS_COUNT ? lane->slab[c] : 0;
-	uint32_t next = slab ? ts_slab_next(slab) : 0;
+	/* Unit 0 is nobody's: its entry is 0. */
+	ts_a32 *link = ts_range_chain(lane->slab[c]);
+	uint32_t next = ts_a32_load_rlx(link) & TS_CHAIN_NEXT;
 
-	if (!next || !ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) ||
+	if (!ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) ||
 	    ts_a64_load_rlx(&lane->class_of) != (uintptr_t)ts_sizeclass_of ||
-	    ts_sample_table() != (uintptr_t)ts_sizeclass_of)
+	    ts_control_watches_allocations())
 		return false;
-	clear_flags(slab);
+	ts_a32_store_rlx(link, next);
 	carve_with_bits(lane, c, next);
 	lane->simple &= ~((uint64_t)1 << c);
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
@@ -307,7 +308,7 @@ static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 		retire_uncarved(bin, c, lane->slab[c]);
 	kill_waiting(lane, c);
 	ts_a64_store_rlx(&bin->bump, bump | TS_BIN_RESERVE);
-	note_simple(lane, c);
+	note_mode(lane, c);
 }
 
 void ts_slab_list_first(struct ts_lane *lane, struct ts_bin *bin, void *p)
@@ -359,6 +360,7 @@ static void rewind_bump(struct ts_lane *lane, unsigned c)
 			break;
 	}
 	carve_with_bits(lane, c, first);
+	lane->bumped |= (uint64_t)1 << c;
 	lane->simple |= (uint64_t)1 << c;
 }
 
@@ -410,8 +412,10 @@ void ts_slab_rewind_others(struct ts_lane *lane)
 	     rest &= rest - 1) {
 		unsigned c = (unsigned)__builtin_ctzll(rest);
 
+		if ((lane->bumped >> c & 1) && !lane->unlisted)
+			rewind_bump(lane, c);
 		/* All freed one by one, or unused: stack and bits are right as they are. */
-		if (ts_lane_class_live(lane, c) || lane->unlisted)
+		else if (ts_lane_class_live(lane, c) || lane->unlisted)
 			rewind_class(lane, c);
 	}
 	lane->unlisted = false;
@@ -431,7 +435,7 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
 	lane->classes = 0;
-	lane->simple = 0;
+	lane->bumped = lane->simple = 0;
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
@@ -619,7 +623,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 		lane->first_slab[c] = lane->slab[c] = 0;
 		lane->classes &= ~((uint64_t)1 << c);
 	}
-	note_simple(lane, c);
+	note_mode(lane, c);
 }
 
 void ts_lane_trim(struct ts_lane *lane)
@@ -714,7 +718,7 @@ void ts_slab_all_carved(struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		stop_carving(&lane->bin[c]);
-		note_simple(lane, c);
+		note_mode(lane, c);
 	}
 }
 

@@ -34,10 +34,10 @@ static inline uint32_t ts_slab_first_unit(uint32_t unit)
 }
 
 /* For ts_slab_rewind. */
-void ts_slab_list_simple(struct ts_lane *lane);
+void ts_slab_list_bumped(struct ts_lane *lane);
 void ts_slab_rewind_others(struct ts_lane *lane);
 
-static inline void ts_slab_rewind_simple(struct ts_lane *lane, char *words, size_t place)
+static inline void ts_slab_rewind_carved(struct ts_lane *lane, char *words, size_t place)
 {
 	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
 
@@ -46,23 +46,23 @@ static inline void ts_slab_rewind_simple(struct ts_lane *lane, char *words, size
 }
 
 /*
- * All slots of all classes as never handed out. A class with one slab of which nothing was freed one by
- * one has its bits still; it is not asked whether it was used at all: which ones are differs from request
- * to request, and a wrong guess of the CPU costs more than the stores. Four at a time, because a loop's
- * taken branch costs as much as one class.
+ * All slots of all classes as never handed out. A class of which nothing was freed one by one has its bits
+ * still; it is not asked whether it was used at all, or how far: that differs from request to request, and a
+ * wrong guess of the CPU costs more than the stores. Those that left their first slab are led back to it
+ * afterwards. Four at a time, because a loop's taken branch costs as much as one class.
  */
 static inline void ts_slab_rewind(struct ts_lane *lane)
 {
-	const uint16_t *place = lane->simple_place;
+	const uint16_t *place = lane->place;
 	char *words = (char *)lane->stat->cls;
 
-	if (__builtin_expect(lane->simple != lane->simple_listed, 0))
-		ts_slab_list_simple(lane);
-	for (const uint16_t *end = place + lane->simple_count; place < end; place += 4) {
-		ts_slab_rewind_simple(lane, words, place[0]);
-		ts_slab_rewind_simple(lane, words, place[1]);
-		ts_slab_rewind_simple(lane, words, place[2]);
-		ts_slab_rewind_simple(lane, words, place[3]);
+	if (__builtin_expect(lane->bumped != lane->listed, 0))
+		ts_slab_list_bumped(lane);
+	for (const uint16_t *end = place + lane->place_count; place < end; place += 4) {
+		ts_slab_rewind_carved(lane, words, place[0]);
+		ts_slab_rewind_carved(lane, words, place[1]);
+		ts_slab_rewind_carved(lane, words, place[2]);
+		ts_slab_rewind_carved(lane, words, place[3]);
 	}
 	if ((lane->classes & ~lane->simple) || lane->unlisted)
 		ts_slab_rewind_others(lane);
