@@ -65,12 +65,12 @@ struct ts_lane {
 	uint64_t classes;                    /* bit = class has slabs */
 	uint64_t bumped;                     /* ... and is in bump mode */
 	uint64_t simple;                     /* ... and its first slab is being carved */
-	uint64_t listed;                     /* those that were bumped when their places were listed */
-	uint16_t place[TS_CLASS_COUNT];      /* a multiple of four: the last one repeated */
+	uint64_t listed;                /* those that were bumped when their places were listed */
+	uint16_t place[TS_CLASS_COUNT]; /* a multiple of four: the last one repeated */
 	uint16_t place_count;
-	uint8_t settled; /* TS_SETTLED_*: only collect and give back follow */
-	uint8_t fate;    /* fork recovery only */
-	bool unlisted;   /* free slots exist that no stack knows */
+	uint8_t settled;        /* TS_SETTLED_*: only collect and give back follow */
+	uint8_t fate;           /* fork recovery only */
+	bool unlisted;          /* free slots exist that no stack knows */
 	uint64_t listed_bytes;  /* on the stacks, by whole blocks */
 	uint64_t trim_at_bytes; /* look for empty chunks when listed_bytes passes this */
 	uint32_t chunks;        /* list of slab chunks */
@@ -78,7 +78,7 @@ struct ts_lane {
 	uint32_t filling; /* chunk that new slabs come from */
 	uint32_t larges;  /* list of first chunks of large objects */
 	uint32_t large_chunks;
-	uint32_t depth;  /* scopes of the holder */
+	uint32_t depth; /* scopes of the holder */
 	/* const while bound, and all that a free from elsewhere looks at: the holder's counts are not in its line */
 	uint32_t index __attribute__((aligned(64)));
 	ts_a16 flags;         /* TS_LANE_HANDLES; written at rest */
