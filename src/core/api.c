@@ -126,28 +126,31 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 }
 
 /*
- * The bin has nothing at hand, or what the fast path sees is not the whole truth. Two come here often and go on as
- * they would have: a class that is bumped on to its next slab, and an allocation that is counted because some are
- * sampled, and is none of them. Left by a jump, too.
+ * Two come here often and go on as they would have: a class that is bumped on to its next slab, and an allocation
+ * that is counted because some are sampled, and is none of them. Neither is what is counted as the slow path. Left
+ * by a jump, too.
  */
 static __attribute__((noinline, aligned(64))) void *alloc_retry(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
+	bool sampled;
 	size_t place;
-	void *p = NULL;
+	void *p;
 
-	/* A thread without a lane may be earlier than the tables. */
-	if (bytes > TS_SMALL_MAX_BYTES || gated(lane))
+	if (bytes > TS_SMALL_MAX_BYTES)
+		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	sampled = ts_sample_not_due(lane);
+	if (!sampled && !ts_sample_is_off(lane))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
-	if (ts_slab_go_on(lane, place)) {
+	p = ts_bin_alloc(lane, place);
+	if (!p && ts_slab_go_on(lane, place))
 		p = ts_bin_alloc(lane, place);
-	} else if (ts_sample_not_due(lane)) {
-		p = ts_bin_alloc(lane, place);
-		if (p)
-			ts_sample_pass();
-	}
-	return p ? ts_arch_tagged(p) : alloc_slow(bytes, TS_GRANULE_BYTES);
+	if (!p)
+		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	if (sampled)
+		ts_sample_pass();
+	return ts_arch_tagged(p);
 }
 
 hot void *tslab_malloc(size_t bytes)

@@ -63,7 +63,7 @@ struct ts_lane {
 	uint32_t slab[TS_CLASS_COUNT];       /* the one being carved */
 	uint16_t frees_seen[TS_CLASS_COUNT]; /* low bits of the class's frees at the last discard */
 	uint64_t classes;                    /* bit = class has slabs */
-	uint64_t bumped;                     /* ... and is in bump mode */
+	uint64_t bumped;                     /* ... is in bump mode and carves one */
 	uint64_t simple;                     /* ... and its first slab is being carved */
 	uint64_t listed;                /* those that were bumped when their places were listed */
 	uint16_t place[TS_CLASS_COUNT]; /* a multiple of four: the last one repeated */
@@ -79,7 +79,7 @@ struct ts_lane {
 	uint32_t larges;  /* list of first chunks of large objects */
 	uint32_t large_chunks;
 	uint32_t depth; /* scopes of the holder */
-	/* const while bound, and all that a free from elsewhere looks at: the holder's counts are not in its line */
+	/* const while bound but for the holder; frees from elsewhere look here: no counts of the holder in this line */
 	uint32_t index __attribute__((aligned(64)));
 	ts_a16 flags;         /* TS_LANE_HANDLES; written at rest */
 	ts_a64 epoch_id;      /* a filter without HELD, the truth under it */

@@ -61,6 +61,13 @@ static inline bool ts_sample_not_due(const struct ts_lane *lane)
 	       thread->sample_interval == ts_a64_load_rlx(&ts_control()->sample_interval);
 }
 
+/* A lane that takes allocations, of which none is watched: a thread has one, and the tables are complete. */
+static inline bool ts_sample_is_off(const struct ts_lane *lane)
+{
+	return ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_of &&
+	       !ts_control_watches_allocations();
+}
+
 /* It is over. */
 static inline void ts_sample_pass(void)
 {

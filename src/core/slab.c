@@ -10,7 +10,6 @@
 #include "owner.h"
 #include "process.h"
 #include "redzone.h"
-#include "sample.h"
 #include "thread.h"
 
 static uint64_t unit_granule(uint32_t unit)
@@ -217,19 +216,17 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 bool ts_slab_go_on(struct ts_lane *lane, size_t place)
 {
 	unsigned c = (unsigned)(place / TS_PLACE_BYTES);
+	uint64_t bit = (uint64_t)1 << c;
 	/* Unit 0 is nobody's: its entry is 0. */
 	ts_a32 *link = ts_range_chain(lane->slab[c]);
 	uint32_t next = ts_a32_load_rlx(link) & TS_CHAIN_NEXT;
 
-	if (!ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD) ||
-	    ts_a64_load_rlx(&lane->class_of) != (uintptr_t)ts_sizeclass_of ||
-	    ts_control_watches_allocations())
+	if (!ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD))
 		return false;
 	ts_a32_store_rlx(link, next);
 	carve_with_bits(lane, c, next);
-	lane->simple &= ~((uint64_t)1 << c);
-	ts_bump_word(&lane->stat->w.slow_hits, 1);
-	ts_count_own_class(c, slow_others, 1);
+	lane->bumped |= bit;
+	lane->simple &= ~bit;
 	return true;
 }
 

@@ -59,7 +59,8 @@ size_t ts_row_count(enum ts_field_group group, const struct ts_subject *subject)
 	case TS_GROUP_CLASS:
 		return TS_CLASS_COUNT;
 	case TS_GROUP_CONTENTION:
-		return subject->cls ? subject->snapshot->contention_count : 0; /* by label, of a class */
+		return subject->cls ? subject->snapshot->contention_count :
+				      0; /* by label, of a class */
 	case TS_GROUP_EPOCH:
 		return subject->snapshot->epoch_count;
 	case TS_GROUP_DOMAIN:

@@ -189,7 +189,7 @@ static void row_163(void **state)
 {
 	static const uint32_t sizes[] = { 64, 96, 128, 192, 256, 384, 512, 768 };
 	static const uint32_t in_a_page[] = { 63, 42, 31, 21, 15, 10, 7, 5 };
-	static const uint32_t in_a_slab[] = { 128, 85, 64, 85, 64, 42, 32, 10 };
+	static const uint32_t in_a_slab[] = { 128, 85, 64, 42, 32, 21, 16, 10 };
 	SlabAllocator *a = slab_allocator_create();
 	SlabClassStats s;
 
