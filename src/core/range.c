@@ -34,7 +34,7 @@ static const struct {
 	[HEADERS_FREE] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64),
 			   sizeof(struct ts_free_words), 3 * 4096 + 5 * 64 },
 	[CHUNKS_LINKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk),
-			   TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 10 * 4096 + 37 * 64 },
+			   TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 9 * 4096 + 37 * 64 },
 	[REDZONES] = { TS_SEGMENT_BYTES / TS_GRANULE_BYTES * sizeof(ts_a64), 0, 0 },
 };
 
