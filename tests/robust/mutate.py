@@ -20,7 +20,9 @@ KEPT = os.path.join(top, "tests", "robust", "mutants.txt")
 TESTS = """unit/test_object unit/test_epoch unit/test_scope unit/test_scope_threads unit/test_handle unit/test_misuse unit/test_bin
 	unit/test_domain unit/test_heap unit/test_pool unit/test_reclaim unit/test_fork unit/test_fault
 	obs/test_counters obs/test_stats obs/test_sample unit/test_environment unit/test_abort unit/test_syscall
-	obs/test_segment obs/test_resident unit/test_sys compat/test_compat unit/test_thread""".split()
+	obs/test_segment obs/test_resident unit/test_sys compat/test_compat unit/test_thread""".split() + [
+    "robust/guards", "obs/snapshots --count 20000", "stress/stress --threads 4 --seconds 2"]
+PROGRAMS = ["tests/" + test.split()[0] for test in TESTS]
 SECONDS = 20
 NO_MUTANT = ("the compiler", "nothing changed")
 # Not what the tests are about: assertions, texts, what other builds or other programs use.
@@ -84,7 +86,7 @@ class Tree:
         ignore = shutil.ignore_patterns(".git", "build", "autom4te.cache")
         shutil.copytree(top, self.source, ignore=ignore, symlinks=True)
         for command in ([os.path.join(self.source, "configure"), "--quiet", "--disable-shared", "CFLAGS=-O1"],
-                        ["make", "-s"] + ["tests/" + t for t in TESTS]):
+                        ["make", "-s"] + PROGRAMS):
             if run(command, 900, cwd=self.build) != 0:
                 sys.exit("Bail out! %s fails" % " ".join(command[:2]))
         self.original = self.code()
@@ -94,7 +96,7 @@ class Tree:
 
     def killer(self):
         """The test that notices, or None."""
-        if run(["make", "-s"] + ["tests/" + t for t in TESTS], 300, cwd=self.build) != 0:
+        if run(["make", "-s"] + PROGRAMS, 300, cwd=self.build) != 0:
             return "the compiler"
         if self.code() == self.original:
             return "nothing changed"
@@ -103,8 +105,10 @@ class Tree:
     def test_that_fails(self):
         env = dict(os.environ, TSLAB_RANGE="4G")
         for test in TESTS:
-            if run([os.path.join(self.build, "tests", test)], 3 * SECONDS, env=env, preexec_fn=limit_time) != 0:
-                return test
+            program, *options = test.split()
+            command = [os.path.join(self.build, "tests", program), *options]
+            if run(command, 3 * SECONDS, env=env, preexec_fn=limit_time) != 0:
+                return program
         return None
 
     def mutant(self, mutant):
