@@ -535,7 +535,7 @@ static void the_last_64_closes_are_kept(void **state)
 		char label[32];
 		tslab_epoch_t epoch;
 
-		snprintf(label, sizeof(label), "close %u", i);
+		snprintf(label, sizeof(label), "close %u, of a hundred in all", i);
 		epoch = new_epoch(NULL, label);
 		assert_non_null(kept[i] = tslab_alloc(epoch, 100));
 		assert_int_equal(tslab_epoch_close(epoch), 0);
@@ -545,7 +545,7 @@ static void the_last_64_closes_are_kept(void **state)
 	for (unsigned i = 0; i < TS_CLOSES_KEPT; i++) {
 		char label[32];
 
-		snprintf(label, sizeof(label), "close %u", 99 - i);
+		snprintf(label, sizeof(label), "close %u, of a hundred in all", 99 - i);
 		assert_string_equal(s->closes[i].label, label);
 		assert_int_equal(s->closes[i].live_objects, 1);
 	}
@@ -554,7 +554,7 @@ static void the_last_64_closes_are_kept(void **state)
 	/* Nothing lives and the memory stays with the thread: counted, but nothing to tell. */
 	s = look();
 	assert_int_equal(tslab_epoch_close(new_epoch(NULL, "nothing to tell")), 0);
-	assert_string_equal(look()->closes[0].label, "close 99");
+	assert_string_equal(look()->closes[0].label, "close 99, of a hundred in all");
 }
 
 /* Three epochs: one below the bound, one above it, and one whose memory somebody else still has. */

@@ -367,6 +367,36 @@ static void references_saturate(void **state)
 	assert_int_equal(tslab_epoch_discard(epoch), 0);
 }
 
+/* What a terminal would obey, or turns what follows, is not shown; nor what is no UTF-8. */
+static void labels_are_cleaned(void **state)
+{
+	static const struct {
+		const char *given, *shown;
+	} labels[] = {
+		{ "tab\t, bell\a", "tab?, bell?" },
+		{ "del\x7f, c1 \xc2\x85\xc2\x9f, not \xc2\xa0", "del?, c1 ??, not \xc2\xa0" },
+		{ "marks \xe2\x80\x8e\xe2\x80\x8f, not \xe2\x80\x90\xe2\x80\x8d",
+		  "marks ??, not \xe2\x80\x90\xe2\x80\x8d" },
+		{ "\xe2\x80\xa8\xe2\x80\xae, not \xe2\x80\xa7\xe2\x80\xaf",
+		  "??, not \xe2\x80\xa7\xe2\x80\xaf" },
+		{ "\xe2\x81\xa6\xe2\x81\xa9, not \xe2\x81\xa5\xe2\x81\xaa",
+		  "??, not \xe2\x81\xa5\xe2\x81\xaa" },
+		{ "long \xc0\x80\xe0\x9f\xbf, half \xed\xa0\x80", "long ?????, half ???" },
+		{ "\xf0\x9f\xa6\x8a \xf4\x90\x80\x80 cut \xe2\x82", "\xf0\x9f\xa6\x8a ???? cut ??" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
+		struct tslab_owner_info info = { .struct_bytes = sizeof(info) };
+		tslab_epoch_t epoch = new_epoch(NULL, labels[i].given);
+		void *p = tslab_alloc(epoch, 64);
+
+		assert_int_equal(tslab_owner(p, &info), 0);
+		assert_string_equal(info.label, labels[i].shown);
+		assert_int_equal(tslab_epoch_discard(epoch), 0);
+	}
+}
+
 static void ring_advances(void **state)
 {
 	(void)state;
@@ -381,7 +411,7 @@ static void ring_advances(void **state)
 	for (unsigned i = 1; i < 3 * TSLAB_RING_EPOCHS; i++) {
 		void *p = tslab_alloc(now, 64);
 		assert_non_null(p);
-		assert_int_equal(tslab_epoch_advance(heap, &next), 0);
+		assert_counted(ring_advances, assert_int_equal(tslab_epoch_advance(heap, &next), 0));
 		assert_true(next >> 16 > now >> 16); /* the era */
 		assert_int_equal(tslab_epoch_current(heap), next);
 		assert_int_equal(tslab_epoch_ring(heap, i % TSLAB_RING_EPOCHS), next);
@@ -546,6 +576,7 @@ int main(void)
 		cmocka_unit_test(epoch_limit_holds),
 		cmocka_unit_test(epoch_limit_large),
 		cmocka_unit_test(references_saturate),
+		cmocka_unit_test(labels_are_cleaned),
 		cmocka_unit_test(ring_advances),
 		cmocka_unit_test(ring_wraps_over_live_epochs),
 		cmocka_unit_test(ring_keeps_open_scopes),
