@@ -125,16 +125,12 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 	return ts_arch_tagged(ts_guard_place(p, bytes, align, __builtin_return_address(0)));
 }
 
-/*
- * Two come here often and go on as they would have: a class that is bumped on to its next slab, and an allocation
- * that is counted because some are sampled, and is none of them. Neither is what is counted as the slow path. Left
- * by a jump, too.
- */
-static __attribute__((noinline, aligned(64))) void *alloc_retry(size_t bytes)
+/* A class that is bumped goes on in its next slab: no slow path, sampled or not. Left by a jump, too. */
+static __attribute__((noinline)) void *alloc_next_slab(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
-	bool sampled;
 	size_t place;
+	bool sampled;
 	void *p;
 
 	if (bytes > TS_SMALL_MAX_BYTES)
@@ -143,13 +139,29 @@ static __attribute__((noinline, aligned(64))) void *alloc_retry(size_t bytes)
 	if (!sampled && !ts_sample_is_off(lane))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
-	p = ts_bin_alloc(lane, place);
-	if (!p && ts_slab_go_on(lane, place))
-		p = ts_bin_alloc(lane, place);
-	if (!p)
+	if (!ts_slab_go_on(lane, place))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	p = ts_bin_alloc(lane, place);
 	if (sampled)
 		ts_sample_pass();
+	return ts_arch_tagged(p);
+}
+
+/*
+ * While allocations are sampled each comes here first to be counted, and all but one in so many go on as they
+ * would have. Left by a jump, too.
+ */
+static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	void *p;
+
+	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
+		return alloc_next_slab(bytes);
+	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+	if (!p)
+		return alloc_next_slab(bytes);
+	ts_sample_pass();
 	return ts_arch_tagged(p);
 }
 
@@ -160,9 +172,9 @@ hot void *tslab_malloc(size_t bytes)
 	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
-		return alloc_retry(bytes);
+		return alloc_counted(bytes);
 	p = ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
-	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_retry(bytes);
+	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_counted(bytes);
 }
 
 /* Large objects fresh from the OS read as zeroes already. */

@@ -107,7 +107,7 @@ row_173_healthy_ranges() {
 # What a sample adds up lies in words of its thread, written by plain stores; the library calls no malloc.
 row_177_counters_of_a_thread_without_atomics_and_heap() {
 	library=$abs_top_builddir/.libs/libtslab.so
-	for function in alloc_retry ts_sample_end_on; do
+	for function in alloc_counted ts_sample_end_on; do
 		objdump -d --no-show-raw-insn --disassemble="$function" "$library" | sed -n 's/^ *[0-9a-f]*:\t//p' >"$work/code"
 		[ -s "$work/code" ] && ! grep -E '^(lock|xchg .*\(|(ld|st)(a|l)?xr|cas|swp|ld(add|set|clr))' "$work/code" || return 1
 	done
