@@ -129,14 +129,11 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 static __attribute__((noinline)) void *alloc_next_slab(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
+	bool sampled = ts_sample_not_due(lane);
 	size_t place;
-	bool sampled;
 	void *p;
 
-	if (bytes > TS_SMALL_MAX_BYTES)
-		return alloc_slow(bytes, TS_GRANULE_BYTES);
-	sampled = ts_sample_not_due(lane);
-	if (!sampled && !ts_sample_is_off(lane))
+	if (bytes > TS_SMALL_MAX_BYTES || (!sampled && !ts_sample_is_off(lane)))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
 	if (!ts_slab_go_on(lane, place))
@@ -361,7 +358,7 @@ static bool free_taken(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 /* An address that is no object's start: the twin of an object between guard pages, or NULL after a refusal. */
 static cold void *twin_or_refuse(void *ptr, const void *pc)
 {
-	if (ts_range_granule(ptr) < ts_a64_load_rlx(&ts_range.granules) || !ts_guard_owns(ptr)) {
+	if (!ts_guard_owns(ptr)) {
 		refuse_pointer(ptr);
 		return NULL;
 	}

@@ -60,14 +60,6 @@ static inline uint64_t ts_control_guard_interval(void)
 	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
 }
 
-/* Allocations are sampled or guarded, or that is asked for by a number that is too large. */
-static inline bool ts_control_watches_allocations(void)
-{
-	const struct ts_control *control = ts_control();
-
-	return ts_a64_load_rlx(&control->sample_interval) | ts_a64_load_rlx(&control->guard_interval);
-}
-
 static inline bool ts_control_captures_sites(void)
 {
 	return ts_a64_load_rlx(&ts_control()->capture_off) != 1;

@@ -65,8 +65,8 @@ struct ts_lane {
 	uint64_t classes;                    /* bit = class has slabs */
 	uint64_t bumped;                     /* ... is in bump mode and carves one */
 	uint64_t simple;                     /* ... and its first slab is being carved */
-	uint64_t listed;                /* those that were bumped when their places were listed */
-	uint16_t place[TS_CLASS_COUNT]; /* a multiple of four: the last one repeated */
+	uint64_t placed;                     /* those that were bumped when `place` was written */
+	uint16_t place[TS_CLASS_COUNT];      /* a multiple of four: the last one repeated */
 	uint16_t place_count;
 	uint8_t settled;        /* TS_SETTLED_*: only collect and give back follow */
 	uint8_t fate;           /* fork recovery only */

@@ -21,7 +21,14 @@
 
 struct ts_range ts_range;
 
-/* The flat arrays in pairs: bytes for each segment, and where in a page both begin. */
+/* Of a first-level cache of 64 sets, whatever the kernel's pages are: lines so far apart share a set. */
+#define CACHE_LINE_BYTES 64
+#define CACHE_SETS_BYTES (64 * CACHE_LINE_BYTES)
+
+/*
+ * The flat arrays in pairs: bytes for each segment, and where in the largest page both begin. No two begin in one
+ * set; and of some 350 chunks all but nodes and links stay within the page, on either side of the beginning.
+ */
 enum { NODES_CHAIN, HEADERS_FREE, CHUNKS_LINKS, REDZONES, PAIRS = REDZONES + (TSLAB_REDZONE != 0) };
 
 static const struct {
@@ -30,11 +37,13 @@ static const struct {
 	uint32_t begin_bytes;
 } pairs[REDZONES + 1] = {
 	[NODES_CHAIN] = { TS_SEGMENT_BYTES / 1024 * sizeof(struct ts_node),
-			  TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32), 4 * 4096 + 43 * 64 },
+			  TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a32),
+			  4 * CACHE_SETS_BYTES + 43 * CACHE_LINE_BYTES },
 	[HEADERS_FREE] = { TS_SEGMENT_BYTES / TS_UNIT_BYTES * sizeof(ts_a64),
-			   sizeof(struct ts_free_words), 3 * 4096 + 5 * 64 },
+			   sizeof(struct ts_free_words), 3 * CACHE_SETS_BYTES + 5 * CACHE_LINE_BYTES },
 	[CHUNKS_LINKS] = { TS_SEGMENT_CHUNKS * sizeof(struct ts_chunk),
-			   TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32), 9 * 4096 + 37 * 64 },
+			   TS_SEGMENT_BYTES / 1024 * sizeof(ts_a32),
+			   9 * CACHE_SETS_BYTES + 37 * CACHE_LINE_BYTES },
 	[REDZONES] = { TS_SEGMENT_BYTES / TS_GRANULE_BYTES * sizeof(ts_a64), 0, 0 },
 };
 

@@ -44,9 +44,9 @@ enum ts_chunk_state {
 struct ts_chunk {
 	ts_a32 lane;     /* index + 1; 0 = none. Holder; read by handle frees */
 	ts_a32 gen_base; /* added to each slot's generation; rises when handles must go stale */
-	ts_a64 gens;     /* ts_a32[4096], slot generations; 0 = no handle was ever issued here */
-	ts_a32 state;    /* enum ts_chunk_state; owner writes, reports read */
-	uint32_t next;   /* in the lane's list; 0 = end */
+	ts_a64 gens; /* ts_a32[TS_CHUNK_GRANULES], slot generations; 0 = no handle was ever issued here */
+	ts_a32 state;  /* enum ts_chunk_state; owner writes, reports read */
+	uint32_t next; /* in the lane's list; 0 = end */
 	uint32_t prev;
 	uint32_t live;        /* settled lanes only: live slots */
 	uint32_t run_chunks;  /* TS_CHUNK_LARGE */

@@ -141,7 +141,7 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c)
 	return first;
 }
 
-void ts_slab_list_bumped(struct ts_lane *lane)
+void ts_slab_note_places(struct ts_lane *lane)
 {
 	unsigned count = 0;
 
@@ -150,7 +150,7 @@ void ts_slab_list_bumped(struct ts_lane *lane)
 	for (; count % 4; count++)
 		lane->place[count] = lane->place[count - 1];
 	lane->place_count = (uint16_t)count;
-	lane->listed = lane->bumped;
+	lane->placed = lane->bumped;
 }
 
 /* What a discard has to do for the class. */

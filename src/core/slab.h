@@ -34,7 +34,7 @@ static inline uint32_t ts_slab_first_unit(uint32_t unit)
 }
 
 /* For ts_slab_rewind. */
-void ts_slab_list_bumped(struct ts_lane *lane);
+void ts_slab_note_places(struct ts_lane *lane);
 void ts_slab_rewind_others(struct ts_lane *lane);
 
 static inline void ts_slab_rewind_carved(struct ts_lane *lane, char *words, size_t place)
@@ -56,8 +56,8 @@ static inline void ts_slab_rewind(struct ts_lane *lane)
 	const uint16_t *place = lane->place;
 	char *words = (char *)lane->stat->cls;
 
-	if (__builtin_expect(lane->bumped != lane->listed, 0))
-		ts_slab_list_bumped(lane);
+	if (__builtin_expect(lane->bumped != lane->placed, 0))
+		ts_slab_note_places(lane);
 	for (const uint16_t *end = place + lane->place_count; place < end; place += 4) {
 		ts_slab_rewind_carved(lane, words, place[0]);
 		ts_slab_rewind_carved(lane, words, place[1]);

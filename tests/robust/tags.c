@@ -49,44 +49,47 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 	siglongjmp(back, 1);
 }
 
-static bool read_traps(const volatile char *at)
+static bool traps(void (*touch)(volatile char *), volatile char *at)
 {
 	trap_code = 0;
 	if (sigsetjmp(back, 1))
-		return trap_code == SEGV_MTESERR;
+		return true;
 	expected = true;
-	(void)*at;
+	touch(at);
 	expected = false;
 	return false;
 }
 
+static void read_byte(volatile char *at)
+{
+	(void)*at;
+}
+
+static void write_byte(volatile char *at)
+{
+	*at = 1;
+}
+
+static bool read_traps(volatile char *at)
+{
+	return traps(read_byte, at) && trap_code == SEGV_MTESERR;
+}
+
 static bool write_traps(volatile char *at)
 {
-	trap_code = 0;
-	if (sigsetjmp(back, 1))
-		return trap_code == SEGV_MTESERR;
-	expected = true;
-	*at = 1;
-	expected = false;
-	return false;
+	return traps(write_byte, at) && trap_code == SEGV_MTESERR;
 }
 
 /*
  * QEMU 7.2 plays a whole machine with a fault: what crosses a boundary of 32 bytes traps, although the tags on both
  * sides fit. (Its emulation of a user's program does not.)
  */
-static bool crossing_traps(char *p)
+static void write_across(volatile char *at)
 {
 	static const char bytes[16];
 
-	trap_code = 0;
-	if (sigsetjmp(back, 1))
-		return true;
-	expected = true;
-	memcpy(p + 4, bytes, sizeof(bytes));
-	memcpy(p + 20, bytes, sizeof(bytes));
-	expected = false;
-	return false;
+	memcpy((char *)at + 4, bytes, sizeof(bytes));
+	memcpy((char *)at + 20, bytes, sizeof(bytes));
 }
 
 static void must(bool ok)
@@ -303,7 +306,7 @@ static void use_all_bytes(void)
 	char *p = tslab_malloc(SMALL);
 
 	must(p);
-	if (crossing_traps(p)) {
+	if (traps(write_across, p)) {
 		tap_ok(true,
 		       "objects used as a whole # SKIP this emulator traps what crosses 32 bytes");
 		return;
