@@ -181,11 +181,14 @@ static void reset_word(struct ts_lane *lane, const struct ts_thread *survivor)
 	uint64_t w = (ts_a64_load_rlx(&lane->w) & TS_LW_CLOSING) |
 		     ts_lw_tag(ts_epoch_era(ts_a64_load_rlx(&lane->epoch_id)));
 	bool held = survivor && ts_a64_load_rlx(&lane->holder) == survivor->id;
+	/* To hold the default lane is to be inside, but no scope. */
+	uint32_t scopes = held ? lane->depth - (lane == survivor->default_lane) : 0;
 
 	ts_a64_store_rlx(&lane->stat->w.epoch_id, ts_a64_load_rlx(&lane->epoch_id));
 	ts_a64_store_rlx(&lane->stat->w.flags, ts_lane_flags(lane));
 	ts_a64_store_rlx(&lane->stat->w.held, held);
-	ts_a64_store_rlx(&lane->stat->w.enters, held ? lane->depth : 0);
+	ts_a64_store_rlx(&lane->stat->w.enters, scopes);
+	ts_a64_store_rlx(&lane->stat->w.thread_index, held ? survivor->id & 0xffffffffu : 0);
 	if (!held)
 		ts_a64_store_rlx(&lane->holder, 0);
 	ts_a64_store_rlx(&lane->w, held ? w | TS_LW_HELD : w);

@@ -5,7 +5,9 @@
  * Links the simulated OS layer, so that the OS can be made to refuse.
  */
 #include "../unit/support.h"
+#include "look.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -18,27 +20,6 @@
 #include "core/lock.h"
 #include "core/sys_sim.h"
 #include "obs/fields.h"
-#include "obs/snapshot.h"
-
-/* The segment of this process, read like another's. */
-static struct ts_snapshot *look(void)
-{
-	static struct ts_snapshot snapshot;
-	struct ts_chunk_view chunks[TSLAB_ROOT_CHUNKS];
-	struct ts_target target = { .source = "live" };
-	const char *why = "";
-
-	ts_snapshot_free(&snapshot);
-	for (unsigned i = 0; i < tslab_root.chunk_count; i++) {
-		chunks[i].base = (const void *)(uintptr_t)tslab_root.chunk[i].address;
-		chunks[i].bytes = tslab_root.chunk[i].bytes;
-	}
-	if (!ts_snapshot_read(&snapshot, &target, chunks, tslab_root.chunk_count, &why))
-		fail_msg("the segment is %s", why);
-	assert_true(snapshot.consistent);
-	assert_int_equal(snapshot.malformed, 0);
-	return &snapshot;
-}
 
 static struct ts_class_counts counts_of(unsigned cls)
 {
@@ -285,6 +266,45 @@ static void returns_of_large_objects(void **state)
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 }
 
+/* An object that grew where it lies, over chunks that served other classes before. */
+static void *grown_in_place(tslab_epoch_t epoch)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		void *p = tslab_alloc(epoch, 200000), *grown = tslab_realloc(p, 1000000);
+
+		assert_non_null(grown);
+		if (grown == p)
+			return p;
+		assert_non_null(tslab_alloc(epoch, 200000)); /* not in the same hole again */
+	}
+	fail_msg("none of a hundred grew in place");
+	return NULL;
+}
+
+static void returns_of_grown_objects(void **state)
+{
+	tslab_heap *heap = new_heap("grown", 0, 0);
+	tslab_epoch_t epoch = new_epoch(heap, "grown");
+	struct ts_class_counts before, after;
+	struct tslab_process_stats all;
+	void *p;
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++)
+		assert_non_null(tslab_alloc(epoch, 3000));
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+	epoch = new_epoch(heap, "grown");
+	p = grown_in_place(epoch);
+	before = counts_of(TS_CLASS_LARGE);
+	all = counters();
+	tslab_free(p);
+	after = counts_of(TS_CLASS_LARGE);
+	assert_int_equal(after.purge_bytes - before.purge_bytes,
+			 counters().purge_bytes - all.purge_bytes);
+	assert_true(after.purge_bytes - before.purge_bytes >= 1000000);
+	assert_int_equal(tslab_heap_destroy(heap), 0);
+}
+
 static void kept_by_the_thread(void **state)
 {
 	unsigned c = class_of(2048);
@@ -526,10 +546,21 @@ static void the_last_256_failures_are_kept(void **state)
 
 /* -- closes ------------------------------------------------------------------------------------------ */
 
+static uint64_t timed_closes(void)
+{
+	const struct ts_snapshot *s = look();
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < TS_HISTOGRAM_BUCKETS; i++)
+		sum += s->times[TS_HISTOGRAM_CLOSE][i];
+	return sum;
+}
+
 static void the_last_64_closes_are_kept(void **state)
 {
 	void *kept[100];
 	const struct ts_snapshot *s;
+	uint64_t timed = timed_closes();
 
 	(void)state;
 	for (unsigned i = 0; i < 100; i++) {
@@ -543,12 +574,14 @@ static void the_last_64_closes_are_kept(void **state)
 	}
 	s = look();
 	assert_int_equal(s->close_count, TS_CLOSES_KEPT);
+	assert_int_equal(timed_closes() - timed, 100);
 	for (unsigned i = 0; i < TS_CLOSES_KEPT; i++) {
 		char label[32];
 
 		snprintf(label, sizeof(label), "close %u, of a hundred in all", 99 - i);
 		assert_string_equal(s->closes[i].label, label);
 		assert_int_equal(s->closes[i].live_objects, 1);
+		assert_true(s->closes[i].begin == s->closes[0].begin - i);
 	}
 	for (unsigned i = 0; i < 100; i++)
 		tslab_free(kept[i]);
@@ -598,6 +631,26 @@ static void rss_around_a_close(void **state)
 		}
 		assert_int_equal(tslab_heap_destroy(heap), 0);
 	}
+}
+
+/* A daemon may have closed 0, 1 and 2: the probe's descriptor is 0 then, and closed again. */
+static void probe_without_stdin(void *arg)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "probed");
+
+	(void)arg;
+	REQUIRE(tslab_alloc(epoch, 100));
+	ts_a64_store_rlx(&ts_control()->rss_probe, TS_RSS_PROBE_ALWAYS);
+	close(STDIN_FILENO);
+	REQUIRE(!tslab_epoch_close(epoch));
+	REQUIRE(look()->closes[0].rss_before > 0);
+	REQUIRE(fcntl(STDIN_FILENO, F_GETFD) < 0 && errno == EBADF);
+}
+
+static void probe_closes_what_it_opened(void **state)
+{
+	(void)state;
+	assert_true(exited_well(in_child(probe_without_stdin, NULL)));
 }
 
 /* -- labels ------------------------------------------------------------------------------------------ */
@@ -769,6 +822,7 @@ int main(void)
 		cmocka_unit_test(close_telemetry),
 		cmocka_unit_test(returns_by_class),
 		cmocka_unit_test(returns_of_large_objects),
+		cmocka_unit_test(returns_of_grown_objects),
 		cmocka_unit_test(kept_by_the_thread),
 		cmocka_unit_test(madvise_failures_by_class),
 		cmocka_unit_test(lock_probe),
@@ -778,6 +832,7 @@ int main(void)
 		cmocka_unit_test(the_last_256_failures_are_kept),
 		cmocka_unit_test(the_last_64_closes_are_kept),
 		cmocka_unit_test(rss_around_a_close),
+		cmocka_unit_test(probe_closes_what_it_opened),
 		cmocka_unit_test(label_cardinality),
 		cmocka_unit_test(documented_examples),
 		cmocka_unit_test(documented_bands),

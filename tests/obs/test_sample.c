@@ -110,6 +110,27 @@ static void closing_while_sampled(void **state)
 	assert_int_equal(tslab_domain_exit(epoch), 0);
 }
 
+/* A thread that is inside, and whose lane has all at hand, takes notice at its next slow path. */
+static void turned_on_inside(void **state)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "inside");
+	uint64_t before;
+
+	(void)state;
+	set_interval(0);
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	for (unsigned i = 0; i < 10; i++)
+		assert_non_null(tslab_malloc(64));
+	set_interval(1);
+	assert_non_null(tslab_malloc(100000));
+	before = self_now().alloc_samples;
+	for (unsigned i = 0; i < 10; i++)
+		assert_non_null(tslab_malloc(64));
+	assert_int_equal(self_now().alloc_samples - before, 10);
+	assert_int_equal(tslab_domain_exit(epoch), 0);
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+}
+
 static void off_again(void **state)
 {
 	uint64_t before;
@@ -304,6 +325,7 @@ int main(void)
 		cmocka_unit_test(one_in_1024),
 		cmocka_unit_test(every_way_out),
 		cmocka_unit_test(closing_while_sampled),
+		cmocka_unit_test(turned_on_inside),
 		cmocka_unit_test(off_again),
 		cmocka_unit_test(no_clock_while_off),
 		cmocka_unit_test(waiting_is_not_work),

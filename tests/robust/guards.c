@@ -4,6 +4,7 @@
  * Objects between guard pages: what traps, what is told of it, and which part of N faults of each kind is
  * found at several rates. Prints TAP, the figures as comments.
  */
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -79,12 +80,21 @@ static bool read_traps(const volatile char *at)
 	return false;
 }
 
+/* "name+0x1234" */
+static bool in_this_program(const char *place)
+{
+	size_t length = strlen(program_invocation_short_name);
+
+	return !strncmp(place, program_invocation_short_name, length) &&
+	       !strncmp(place + length, "+0x", 3) && place[length + 3];
+}
+
 static bool told_of(const void *object, size_t bytes, ptrdiff_t offset, unsigned state,
 		    const char *label)
 {
 	return !described && told.object == object && told.object_bytes == bytes &&
 	       told.offset == offset && told.state == state && !strcmp(told.label, label) &&
-	       strstr(told.allocated_at, "+0x") && (state != TSLAB_GUARD_FREED || told.freed_at[0]);
+	       in_this_program(told.allocated_at) && (state != TSLAB_GUARD_FREED || told.freed_at[0]);
 }
 
 static tslab_epoch_t begin(const char *label)
@@ -195,6 +205,41 @@ static void calls(void)
 	tap_ok(after.refused_double - before.refused_double == 1 &&
 		       after.live_objects == before.live_objects,
 	       "a free after the discard is refused");
+}
+
+static void *alloc_without_a_scope(void *epoch)
+{
+	void *volatile p = tslab_alloc(*(tslab_epoch_t *)epoch, 100); /* no tail call: from here */
+
+	return p;
+}
+
+/* No memory and no scope: nothing to place, and no place to tell. */
+static void edges(void)
+{
+	struct tslab_heap_options options = TSLAB_HEAP_OPTIONS_INIT;
+	tslab_epoch_t epoch;
+	pthread_t thread;
+	tslab_heap *heap;
+	void *p = NULL;
+
+	options.limit_bytes = 1 << 17;
+	heap = tslab_heap_create(&options);
+	if (!heap || tslab_epoch_open(heap, "limited", &epoch))
+		abort();
+	for (unsigned i = 0; i < 10000 && (!i || p); i++)
+		p = tslab_alloc(epoch, 1000);
+	tap_ok(!p && errno == ENOMEM, "without memory there is no object");
+	if (tslab_heap_destroy(heap) || tslab_epoch_open(NULL, "by id", &epoch) ||
+	    pthread_create(&thread, NULL, alloc_without_a_scope, &epoch) ||
+	    pthread_join(thread, &p))
+		abort();
+	tap_ok(write_traps((char *)p + 112, 1) && told_of(p, 100, 112, TSLAB_GUARD_LIVE, "by id") &&
+		       !told.entered_at[0],
+	       "an object of a thread that never was in a scope has them");
+	if (tslab_epoch_discard(epoch))
+		abort();
+	tap_ok(read_traps(p), "and has them when its epoch is discarded by another thread");
 }
 
 /* More at once than there are slots: the others are ordinary objects. */
@@ -359,6 +404,7 @@ int main(int argc, char **argv)
 	set_rate(1);
 	traps();
 	calls();
+	edges();
 	many();
 	forks();
 	rates(count);

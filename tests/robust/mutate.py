@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""usage: tests/robust/mutate.py [--count N] [--minutes N] [--seed N] [--least PERCENT] [--again]
+"""usage: tests/robust/mutate.py [--count N] [--minutes N] [--seed N] [--least PERCENT] [--again] [--jobs N]
 
 Code mutation of src/core: changes one operator, bound, constant or call at a seeded random place, builds the
 library with it and runs the quick unit tests. A mutant that they notice is killed: a test fails, crashes, or
@@ -9,9 +9,9 @@ takes longer than 20 s of a CPU. One that does not compile to other machine code
 The sample is kept in tests/robust/mutants.txt, a line a mutant: what became of it, where and what it is. A
 run goes on where the last one stopped, until COUNT mutants are known (0: says what is known) or the minutes
 are over; --again tries those that survived once more. A mutant whose line of code is gone is dropped. Prints
-TAP with each survivor as a diff. Builds in build/mutate.
+TAP with each survivor as a diff. Builds in build/mutate, a tree for each of the jobs: one, else as told.
 """
-import argparse, hashlib, os, re, resource, shutil, subprocess, sys, time
+import argparse, hashlib, os, re, resource, shutil, subprocess, sys, threading, time
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 work = os.path.join(top, "build", "mutate")
@@ -20,7 +20,7 @@ KEPT = os.path.join(top, "tests", "robust", "mutants.txt")
 TESTS = """unit/test_object unit/test_epoch unit/test_scope unit/test_scope_threads unit/test_handle unit/test_misuse unit/test_bin
 	unit/test_domain unit/test_heap unit/test_pool unit/test_reclaim unit/test_fork unit/test_fault
 	obs/test_counters obs/test_stats obs/test_sample unit/test_environment unit/test_abort unit/test_syscall
-	obs/test_segment obs/test_resident unit/test_sys compat/test_compat unit/test_thread""".split() + [
+	obs/test_segment obs/test_shown obs/test_resident unit/test_sys compat/test_compat unit/test_thread""".split() + [
     "robust/guards", "obs/snapshots --count 20000", "stress/stress --threads 4 --seconds 2"]
 PROGRAMS = ["tests/" + test.split()[0] for test in TESTS]
 SECONDS = 20
@@ -168,24 +168,51 @@ def keep(known):
     os.replace(KEPT + ".new", KEPT)
 
 
+def judged(known):
+    return sum(verdict not in NO_MUTANT for verdict in known.values())
+
+
+class Exploration:
+    """What several threads do, each in a tree of its own: they take mutants in turn and keep what became of them."""
+
+    def __init__(self, mutants, known, args):
+        self.mutants, self.known, self.args = iter(mutants), known, args
+        self.until, self.lock, self.taken = time.time() + 60 * args.minutes, threading.Lock(), 0
+
+    def next(self):
+        """The next to try, or None. Those under way count as judged."""
+        with self.lock:
+            for mutant in self.mutants:
+                verdict = self.known.get(mutant.name)
+                if time.time() > self.until:
+                    return None
+                if verdict == "SURVIVES" and self.args.again:
+                    return mutant
+                if not verdict and judged(self.known) + self.taken < self.args.count:
+                    self.taken += 1
+                    return mutant
+        return None
+
+    def work_in(self, tree):
+        while (mutant := self.next()):
+            verdict = tree.mutant(mutant) or "SURVIVES"
+            with self.lock:
+                self.taken -= mutant.name not in self.known
+                self.known[mutant.name] = verdict
+                print("# %s: %s" % (verdict, mutant.diff().split("\n")[0]), flush=True)
+                keep(self.known)
+
+
 def explore(mutants, known, args):
-    tree, until = Tree("tree"), time.time() + 60 * args.minutes
-    if tree.test_that_fails():
+    trees = [Tree("tree%d" % i) for i in range(args.jobs)]
+    if trees[0].test_that_fails():
         sys.exit("Bail out! the tests fail without a mutation")
-    judged = sum(verdict not in NO_MUTANT for verdict in known.values())
-    for mutant in mutants:
-        verdict = known.get(mutant.name)
-        again = verdict == "SURVIVES" and args.again
-        if verdict and not again:
-            continue
-        if time.time() > until or (judged >= args.count and not args.again):
-            break
-        if not verdict and judged >= args.count:
-            continue
-        known[mutant.name] = tree.mutant(mutant) or "SURVIVES"
-        judged += not again and known[mutant.name] not in NO_MUTANT
-        print("# %s: %s" % (known[mutant.name], mutant.diff().split("\n")[0]), flush=True)
-        keep(known)
+    exploration = Exploration(mutants, known, args)
+    threads = [threading.Thread(target=exploration.work_in, args=(tree,)) for tree in trees]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def main():
@@ -195,6 +222,7 @@ def main():
     options.add_argument("--seed", type=int, default=20261121)
     options.add_argument("--least", type=float, default=80)
     options.add_argument("--again", action="store_true")
+    options.add_argument("--jobs", type=int, default=1)
     args = options.parse_args()
     mutants = all_mutants(args.seed)
     print("# seed %d, %d places" % (args.seed, len(mutants)), flush=True)
@@ -203,13 +231,12 @@ def main():
         shutil.rmtree(work, ignore_errors=True)
         explore(mutants, known, args)
     survivors = [m for m in mutants if known.get(m.name) == "SURVIVES"]
-    judged = sum(verdict not in NO_MUTANT for verdict in known.values())
-    killed = judged - len(survivors)
-    percent = 100.0 * killed / max(1, judged)
+    killed = judged(known) - len(survivors)
+    percent = 100.0 * killed / max(1, judged(known))
     for mutant in survivors:
         print("# survivor " + mutant.diff())
     ok = percent >= args.least and killed
-    print("%s 1 - %d of %d mutants killed: %.0f %%\n1..1" % ("ok" if ok else "not ok", killed, judged, percent))
+    print("%s 1 - %d of %d mutants killed: %.0f %%\n1..1" % ("ok" if ok else "not ok", killed, judged(known), percent))
     sys.exit(not ok)
 
 

@@ -347,11 +347,16 @@ static void references_saturate(void **state)
 {
 	(void)state;
 	tslab_epoch_t epoch = new_epoch(NULL, "references");
+	struct tslab_process_stats before;
 
 	assert_int_equal(tslab_epoch_add_references(epoch, 2), 0);
 	assert_int_equal(references_of(epoch), 2);
 	assert_int_equal(tslab_epoch_add_references(epoch, -1), 0);
 	assert_int_equal(references_of(epoch), 1);
+	before = counters();
+	assert_int_equal(tslab_epoch_add_references(epoch, -1), 0);
+	assert_int_equal(references_of(epoch), 0);
+	assert_int_equal(counters().references_saturated, before.references_saturated);
 	assert_counted(references_saturated,
 		       assert_int_equal(tslab_epoch_add_references(epoch, -5), 0));
 	assert_int_equal(references_of(epoch), 0);

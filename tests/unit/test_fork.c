@@ -189,27 +189,111 @@ static void grandchild(void *arg)
 	REQUIRE(live_now(in->inside) == COUNT / 2);
 }
 
-/* Whatever its first call is, the child takes over before it does anything. */
-static void free_a_handle(void *arg)
-{
-	struct inherited *in = arg;
-	struct tslab_thread_stats s = { .struct_bytes = sizeof(s) };
+/* -- whatever its first call is, the child takes over before it does anything -- */
 
-	REQUIRE(tslab_handle_free(in->heap, in->handles[0]) == 0);
+static bool free_a_handle(struct inherited *in)
+{
+	return tslab_handle_free(in->heap, in->handles[0]) == 0;
+}
+
+static bool free_an_object(struct inherited *in)
+{
+	tslab_free(in->objects[0]);
+	return true;
+}
+
+static bool allocate(struct inherited *in)
+{
+	(void)in;
+	return tslab_malloc(500) != NULL;
+}
+
+static bool open_an_epoch(struct inherited *in)
+{
+	tslab_epoch_t epoch = 0;
+
+	return tslab_epoch_open(in->heap, "first", &epoch) == 0;
+}
+
+static bool discard_an_epoch(struct inherited *in)
+{
+	return tslab_epoch_discard(in->open) == 0;
+}
+
+static bool close_an_epoch(struct inherited *in)
+{
+	return tslab_epoch_close(in->open) == 0;
+}
+
+static bool advance_the_ring(struct inherited *in)
+{
+	tslab_epoch_t epoch = 0;
+
+	return tslab_epoch_advance(in->heap, &epoch) == 0;
+}
+
+static bool enter_another(struct inherited *in)
+{
+	return tslab_domain_enter(in->open) == 0;
+}
+
+static bool begin_a_scope(struct inherited *in)
+{
+	tslab_epoch_t epoch = 0;
+
+	return tslab_scope_begin(in->heap, "kept", &epoch) == 0;
+}
+
+static bool leave(struct inherited *in)
+{
+	return tslab_domain_exit(in->inside) == 0;
+}
+
+static const struct first_call {
+	bool (*call)(struct inherited *in);
+	int scopes; /* that it opens */
+	int inside, open; /* objects that it adds there; 0 in an epoch that goes */
+} first_calls[] = {
+	{ free_a_handle, 0, 0, -1 },   { free_an_object, 0, 0, -1 },
+	{ allocate, 0, 1, 0 },         { open_an_epoch, 0, 0, 0 },
+	{ discard_an_epoch, 0, 0, 0 }, { close_an_epoch, 0, 0, 0 },
+	{ advance_the_ring, 0, 0, 0 }, { enter_another, 1, 0, 0 },
+	{ begin_a_scope, 1, 0, 0 },    { leave, -1, 0, 0 },
+};
+
+static struct inherited inherited;
+
+static void call_first(void *arg)
+{
+	const struct first_call *first = arg;
+	struct tslab_thread_stats s = { .struct_bytes = sizeof(s) };
+	struct tslab_epoch_stats open = { .struct_bytes = sizeof(open) };
+	unsigned scopes = (unsigned)(1 + first->scopes);
+
+	REQUIRE(first->call(&inherited));
 	REQUIRE(counters().forks_recovered == 1);
-	REQUIRE(counters().open_scopes == 1);
-	REQUIRE(live_now(in->open) == COUNT / 2 + COUNT);
-	REQUIRE(tslab_stats_thread((int)gettid(), &s) == 0 && s.open_scopes == 1);
+	REQUIRE(counters().open_scopes == scopes);
+	REQUIRE(tslab_stats_thread((int)gettid(), &s) == 0 && s.open_scopes == scopes);
+	REQUIRE(live_now(inherited.inside) == (uint64_t)(COUNT / 2 + first->inside));
+	REQUIRE(first->call == discard_an_epoch ?
+			tslab_stats_epoch(inherited.open, &open) == -ESTALE :
+			live_now(inherited.open) == (uint64_t)(COUNT / 2 + COUNT + 1 + first->open));
 }
 
 static void first_call_of_the_child(void **state)
 {
-	struct inherited in;
+	tslab_epoch_t kept;
 
 	(void)state;
-	make_inheritance(&in);
-	assert_true(exited_well(in_child(free_a_handle, &in)));
-	check_parent(&in);
+	make_inheritance(&inherited);
+	/* A pair that the thread keeps, which a child must not take as it is. */
+	kept = begin(inherited.heap, "kept");
+	assert_non_null(tslab_malloc(100));
+	assert_int_equal(tslab_scope_discard(kept), 0);
+	for (size_t i = 0; i < sizeof(first_calls) / sizeof(first_calls[0]); i++)
+		if (!exited_well(in_child(call_first, (void *)(uintptr_t)&first_calls[i])))
+			fail_msg("first call %zu", i);
+	check_parent(&inherited);
 }
 
 static void children_of_children(void **state)

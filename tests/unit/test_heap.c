@@ -38,8 +38,9 @@ static void destroy_refuses(void **state)
 {
 	(void)state;
 	tslab_heap *heap = new_heap("destroyed", 0, 0);
-	tslab_epoch_t epoch = new_epoch(heap, "inside");
+	tslab_epoch_t other = new_epoch(heap, "other"), epoch = new_epoch(heap, "inside");
 
+	assert_non_null(tslab_alloc(other, 100));
 	assert_counted(refused_argument, assert_int_equal(tslab_heap_destroy(NULL), -EINVAL));
 	assert_int_equal(tslab_domain_enter(epoch), 0);
 	assert_int_equal(tslab_heap_destroy(heap), -EBUSY);
@@ -48,6 +49,7 @@ static void destroy_refuses(void **state)
 	fill(p, 100, 1);
 	assert_int_equal(tslab_heap_destroy(heap), -EBUSY);
 	assert_true(holds(p, 100, 1));
+	assert_int_equal(live_objects(other), 1);
 	assert_int_equal(tslab_domain_exit(epoch), 0);
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 	assert_counted(refused_argument, assert_int_equal(tslab_heap_destroy(heap), -EINVAL));

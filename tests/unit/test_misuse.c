@@ -397,6 +397,9 @@ static void refusals_are_reported(void **state)
 
 	(void)state;
 	make_world(&w);
+	/* The first tells how many of the tests before were left out. */
+	await_next_report();
+	tslab_free(&w);
 	await_next_report();
 	assert_true(exited_well(in_child_stderr(one_double_free, &w, text, sizeof(text))));
 	print_message("# %s", text);
@@ -405,6 +408,7 @@ static void refusals_are_reported(void **state)
 	assert_non_null(strstr(text, "orders"));
 	assert_non_null(strstr(text, "checkout"));
 	assert_non_null(strstr(text, "free"));
+	assert_null(strstr(text, "left out"));
 
 	assert_true(exited_well(in_child_stderr(ten_thousand_refusals, &w, text, sizeof(text))));
 	assert_in_range(lines_of(text), 1, 100);

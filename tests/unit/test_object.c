@@ -3,6 +3,10 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config.h" /* TSLAB_REDZONE */
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
@@ -117,6 +121,27 @@ static void calloc_zeroes_used_memory(void **state)
 			tslab_free(p);
 		}
 	}
+}
+
+/* What the OS gives is zero: nobody touches it to make it so. Tags, and valgrind's redzones, do. */
+static void calloc_leaves_fresh_memory_alone(void **state)
+{
+#if defined(TSLAB_MTE) || TSLAB_REDZONE == 3
+	(void)state;
+#else
+	enum { BYTES = 64 * MIB };
+	static unsigned char is_there[BYTES / 4096];
+	size_t pages = BYTES / (size_t)sysconf(_SC_PAGESIZE), there = 0;
+	unsigned char *p = tslab_calloc(1, BYTES);
+
+	(void)state;
+	assert_non_null(p);
+	assert_int_equal(mincore(p, BYTES, is_there), 0);
+	for (size_t i = 0; i < pages; i++)
+		there += is_there[i] & 1;
+	assert_true(there < pages / 16);
+	tslab_free(p);
+#endif
 }
 
 static void aligned(void **state)
@@ -543,6 +568,7 @@ int main(void)
 		cmocka_unit_test(zero_bytes_are_unique),
 		cmocka_unit_test(impossible_sizes),
 		cmocka_unit_test(calloc_zeroes_used_memory),
+		cmocka_unit_test(calloc_leaves_fresh_memory_alone),
 		cmocka_unit_test(aligned),
 		cmocka_unit_test(aligned_neighbours),
 		cmocka_unit_test(realloc_across_classes),
