@@ -254,6 +254,7 @@ static void in_the_child(void **state)
 			tslab_free(p);
 		assert_non_null(tslab_alloc(other, 64));
 	}
+	tslab_free(tslab_malloc(20000)); /* of a class with nothing live */
 	for (unsigned i = 0; i < 3; i++)
 		assert_non_null(large[i] = tslab_malloc(200000));
 	tslab_free(large[0]);

@@ -122,9 +122,15 @@ static void on_thread(void *(*body)(void *), void *arg)
 
 static void traps(void)
 {
-	tslab_epoch_t epoch = begin("guarded"), other;
-	char *p = tslab_malloc(112), *q;
+	tslab_epoch_t epoch = begin("first"), other;
+	char *p = tslab_malloc(50), *q;
 
+	if (tslab_scope_discard(epoch))
+		abort();
+	tap_ok(read_traps(p) && told_of(p, 50, 0, TSLAB_GUARD_ENDED, "first"),
+	       "the first of all ends with its scope");
+	epoch = begin("guarded");
+	p = tslab_malloc(112);
 	memset(p, 1, 112);
 	tap_ok(tslab_usable_size(p) == 112 && (uintptr_t)p % 16 == 0,
 	       "an object of 112 bytes has them");

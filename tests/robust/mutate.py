@@ -9,7 +9,7 @@ takes longer than 20 s of a CPU. One that does not compile to other machine code
 The sample is kept in tests/robust/mutants.txt, a line a mutant: what became of it, where and what it is. A
 run goes on where the last one stopped, until COUNT mutants are known (0: says what is known) or the minutes
 are over; --again tries those that survived once more. A mutant whose line of code is gone is dropped. Prints
-TAP with each survivor as a diff. Builds in build/mutate, a tree for each of the jobs: one, else as told.
+TAP with each survivor as a diff. Builds in build/mutate, a tree for each job: as many as CPUs, or as told.
 """
 import argparse, hashlib, os, re, resource, shutil, subprocess, sys, threading, time
 
@@ -222,7 +222,7 @@ def main():
     options.add_argument("--seed", type=int, default=20261121)
     options.add_argument("--least", type=float, default=80)
     options.add_argument("--again", action="store_true")
-    options.add_argument("--jobs", type=int, default=1)
+    options.add_argument("--jobs", type=int, default=os.cpu_count())
     args = options.parse_args()
     mutants = all_mutants(args.seed)
     print("# seed %d, %d places" % (args.seed, len(mutants)), flush=True)
