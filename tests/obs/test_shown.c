@@ -44,7 +44,8 @@ static void ends_in_any_order(void **state)
 	assert_int_equal(was_upper.tid, gettid());
 	assert_int_equal(was_upper.open, 1);
 	assert_true(was_upper.site && was_lowest.site && was_upper.site != was_lowest.site);
-	assert_true(was_lowest.oldest_since_ns && was_lowest.oldest_since_ns < was_upper.oldest_since_ns);
+	assert_true(was_lowest.oldest_since_ns &&
+		    was_lowest.oldest_since_ns < was_upper.oldest_since_ns);
 	assert_int_equal(tslab_domain_exit(middle), -EPERM);
 	assert_true(same_scope(lowest, &was_lowest));
 	assert_true(same_scope(upper, &was_upper));
@@ -277,12 +278,9 @@ static void in_the_child(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_the_child),
-		cmocka_unit_test(ends_in_any_order),
-		cmocka_unit_test(where_it_was_entered),
-		cmocka_unit_test(a_kept_lane_rests),
-		cmocka_unit_test(lane_of_an_epoch_rests),
-		cmocka_unit_test(abandoned_scopes_end),
+		cmocka_unit_test(in_the_child),           cmocka_unit_test(ends_in_any_order),
+		cmocka_unit_test(where_it_was_entered),   cmocka_unit_test(a_kept_lane_rests),
+		cmocka_unit_test(lane_of_an_epoch_rests), cmocka_unit_test(abandoned_scopes_end),
 	};
 
 	return cmocka_run_group_tests_name("shown", tests, NULL, NULL);

@@ -94,7 +94,8 @@ static bool told_of(const void *object, size_t bytes, ptrdiff_t offset, unsigned
 {
 	return !described && told.object == object && told.object_bytes == bytes &&
 	       told.offset == offset && told.state == state && !strcmp(told.label, label) &&
-	       in_this_program(told.allocated_at) && (state != TSLAB_GUARD_FREED || told.freed_at[0]);
+	       in_this_program(told.allocated_at) &&
+	       (state != TSLAB_GUARD_FREED || told.freed_at[0]);
 }
 
 static tslab_epoch_t begin(const char *label)
@@ -237,8 +238,7 @@ static void edges(void)
 		p = tslab_alloc(epoch, 1000);
 	tap_ok(!p && errno == ENOMEM, "without memory there is no object");
 	if (tslab_heap_destroy(heap) || tslab_epoch_open(NULL, "by id", &epoch) ||
-	    pthread_create(&thread, NULL, alloc_without_a_scope, &epoch) ||
-	    pthread_join(thread, &p))
+	    pthread_create(&thread, NULL, alloc_without_a_scope, &epoch) || pthread_join(thread, &p))
 		abort();
 	tap_ok(write_traps((char *)p + 112, 1) && told_of(p, 100, 112, TSLAB_GUARD_LIVE, "by id") &&
 		       !told.entered_at[0],

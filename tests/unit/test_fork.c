@@ -251,14 +251,13 @@ static bool leave(struct inherited *in)
 
 static const struct first_call {
 	bool (*call)(struct inherited *in);
-	int scopes; /* that it opens */
+	int scopes;       /* that it opens */
 	int inside, open; /* objects that it adds there; 0 in an epoch that goes */
 } first_calls[] = {
-	{ free_a_handle, 0, 0, -1 },   { free_an_object, 0, 0, -1 },
-	{ allocate, 0, 1, 0 },         { open_an_epoch, 0, 0, 0 },
-	{ discard_an_epoch, 0, 0, 0 }, { close_an_epoch, 0, 0, 0 },
-	{ advance_the_ring, 0, 0, 0 }, { enter_another, 1, 0, 0 },
-	{ begin_a_scope, 1, 0, 0 },    { leave, -1, 0, 0 },
+	{ free_a_handle, 0, 0, -1 },   { free_an_object, 0, 0, -1 },  { allocate, 0, 1, 0 },
+	{ open_an_epoch, 0, 0, 0 },    { discard_an_epoch, 0, 0, 0 }, { close_an_epoch, 0, 0, 0 },
+	{ advance_the_ring, 0, 0, 0 }, { enter_another, 1, 0, 0 },    { begin_a_scope, 1, 0, 0 },
+	{ leave, -1, 0, 0 },
 };
 
 static struct inherited inherited;
