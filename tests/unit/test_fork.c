@@ -131,13 +131,30 @@ static void child_uses_everything(void **state)
 	check_parent(&in);
 }
 
+struct discard {
+	tslab_epoch_t epoch;
+	int error;
+};
+
+static void *discard(void *arg)
+{
+	struct discard *discard = arg;
+
+	discard->error = tslab_epoch_discard(discard->epoch);
+	return NULL;
+}
+
 /* Objects of many nodes, half of which another thread freed while this one was inside; the others then. */
 static void frees_go_on(void *arg)
 {
 	struct strays rest = *(struct strays *)arg;
 	tslab_epoch_t epoch = tslab_domain_current();
+	struct discard busy = { epoch, 0 };
 
 	on_thread(free_strays, &rest);
+	/* The thread that forked is inside still. */
+	on_thread(discard, &busy);
+	REQUIRE(busy.error == -EBUSY);
 	REQUIRE(tslab_domain_exit(epoch) == 0);
 	REQUIRE(live_now(epoch) == 0);
 	REQUIRE(counters().refused_double == 0);
