@@ -62,17 +62,24 @@ static void decide_lanes(const struct ts_thread *survivor)
 
 /* -- chunks ------------------------------------------------------------------------------------- */
 
+/* What it shows is counted anew; the child of a process that others can read finds nothing there anyway. */
+static void clear_shown(struct ts_lane *lane)
+{
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
+		ts_a16_store_rlx(&lane->stat->units[c], 0);
+		ts_a64_store_rlx(&lane->stat->cls[c].allocs, 0);
+		ts_a64_store_rlx(&lane->stat->cls[c].frees, 0);
+	}
+	ts_words_clear(&lane->stat->w, sizeof(lane->stat->w));
+}
+
 static void empty_lane(struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		/* bump and end still say which slots were never handed out */
 		lane->bin[c].top = TS_STACK_NONE;
 		lane->first_slab[c] = lane->slab[c] = 0;
-		ts_a16_store_rlx(&lane->stat->units[c], 0);
-		ts_a64_store_rlx(&lane->stat->cls[c].allocs, 0);
-		ts_a64_store_rlx(&lane->stat->cls[c].frees, 0);
 	}
-	ts_words_clear(&lane->stat->w, sizeof(lane->stat->w));
 	lane->classes = lane->bumped = lane->simple = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
@@ -145,7 +152,7 @@ static uint32_t place_chunk(struct ts_thread *survivor, uint32_t chunk, struct t
 	if (ts_chunk_pooled(chunk) || cached(survivor, chunk))
 		return 1;
 	if (ts_a32_load_rlx(&c->state) == TS_CHUNK_SLABS && lane && lane->fate == FATE_WARM) {
-		ts_slab_wipe_remote(chunk);
+		ts_slab_keep_chunk(lane, chunk);
 		ts_owner_show(chunk, 1, lane->index + 1);
 		return 1;
 	}
@@ -284,9 +291,11 @@ void ts_recover(struct ts_thread *survivor)
 				 0);
 	ts_thread_recover(survivor);
 	decide_lanes(survivor);
-	for (uint32_t i = 0; i < lanes; i++)
+	for (uint32_t i = 0; i < lanes; i++) {
+		clear_shown(ts_lane_at(i));
 		if (ts_lane_at(i)->fate != FATE_WARM)
 			empty_lane(ts_lane_at(i));
+	}
 	ts_redzone_recover();
 	for (uint32_t chunk = 1; chunk < ts_chunk_end();)
 		chunk += place_chunk(survivor, chunk, &batch);

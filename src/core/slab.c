@@ -719,13 +719,17 @@ void ts_slab_all_carved(struct ts_lane *lane)
 	}
 }
 
-void ts_slab_wipe_remote(uint32_t chunk)
+void ts_slab_keep_chunk(struct ts_lane *lane, uint32_t chunk)
 {
 	uint32_t first = chunk * TS_CHUNK_UNITS;
 
-	for (uint32_t u = first; u < first + ts_range.chunks[chunk].units_used; u++)
-		for (unsigned n = 0; unit_bin(u) && n < TS_UNIT_NODES; n++)
+	for (uint32_t u = first; u < first + ts_range.chunks[chunk].units_used; u++) {
+		if (!unit_bin(u))
+			continue;
+		add_units(lane, ts_lane_class(lane, unit_bin(u)), 1);
+		for (unsigned n = 0; n < TS_UNIT_NODES; n++)
 			ts_node_unseal(&ts_range.nodes[(uint64_t)u * TS_UNIT_NODES + n]);
+	}
 }
 
 void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)

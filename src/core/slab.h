@@ -129,8 +129,11 @@ void ts_slab_outdate_handles(uint32_t chunk);
 void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk);
 /* Fork recovery, after the last chunk: every slot is free or live now. */
 void ts_slab_all_carved(struct ts_lane *lane);
-/* Fork recovery, of a chunk with nothing live: forget stray frees that nobody will push any more. */
-void ts_slab_wipe_remote(uint32_t chunk);
+/*
+ * Fork recovery, of a chunk with nothing live whose lane stays as it is: its units are counted, stray frees that
+ * nobody will push any more are forgotten.
+ */
+void ts_slab_keep_chunk(struct ts_lane *lane, uint32_t chunk);
 /* Bit = granule of a node of the bin that is not among the slots never handed out. */
 uint64_t ts_slab_handed_out_bits(const struct ts_bin *bin, uint64_t node);
 /* For ts_slab_handed_out. */

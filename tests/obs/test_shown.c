@@ -133,12 +133,14 @@ static void abandoned_scopes_end(void **state)
 /* -- the child of a fork ----------------------------------------------------------------------------- */
 
 struct parent {
+	tslab_heap *heap;
 	tslab_epoch_t epoch;
 	struct ts_domain_view domain;
 	struct ts_process_words process;
 	uint64_t live_objects;
 	uint64_t live_bytes;
 	uint64_t larges;
+	uint64_t resting_units;
 };
 
 static uint64_t live_larges(const struct ts_snapshot *s)
@@ -169,6 +171,7 @@ static void counts_from_zero(const struct parent *parent)
 	REQUIRE(ts_lane_sum_live_bytes(&s->lanes, s->class_bytes) == parent->live_bytes);
 	REQUIRE(ts_lane_sum_allocs(&s->lanes) == parent->live_objects);
 	REQUIRE(live_larges(s) == parent->larges && s->lanes.large_allocs == parent->larges);
+	REQUIRE(s->classes[class_of(100)].resting_units == parent->resting_units);
 	REQUIRE(s->lanes.slow_hits == 0 && s->lanes.collected == 0);
 	for (unsigned h = 0; h < TS_HISTOGRAMS; h++)
 		for (unsigned b = 0; b < TS_HISTOGRAM_BUCKETS; b++)
@@ -212,7 +215,7 @@ static void look_in_the_child(void *arg)
 	const struct parent *parent = arg;
 	tslab_epoch_t epoch = 0;
 
-	REQUIRE(!tslab_epoch_open(NULL, "first call", &epoch));
+	REQUIRE(!tslab_epoch_open(parent->heap, "first call", &epoch));
 	counts_from_zero(parent);
 	gauges_go_on(parent);
 	slots_are_one_set();
@@ -220,8 +223,21 @@ static void look_in_the_child(void *arg)
 	REQUIRE(!tslab_domain_exit(parent->epoch) && look()->domain_count == 0);
 }
 
+/* A lane that stays with the thread, whole. */
+static void leave_a_lane(void)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "warm");
+
+	assert_int_equal(tslab_domain_enter(epoch), 0);
+	for (unsigned i = 0; i < 100; i++)
+		assert_non_null(tslab_malloc(100));
+	assert_int_equal(tslab_domain_exit(epoch), 0);
+	assert_int_equal(tslab_epoch_discard(epoch), 0);
+	assert_true(look()->classes[class_of(100)].resting_units > 0);
+}
+
 /* Slots that the thread has at hand, and more memory at rest than it keeps. */
-static void leave_traces(void)
+static void leave_slots_and_chunks(void)
 {
 	tslab_epoch_t epochs[20];
 	void *objects[200];
@@ -231,21 +247,19 @@ static void leave_traces(void)
 	for (unsigned i = 0; i < 20; i++)
 		assert_int_equal(tslab_epoch_close(epochs[i]), 0);
 	for (unsigned i = 0; i < 200; i++)
-		assert_non_null(objects[i] = tslab_malloc(100000));
+		assert_non_null(objects[i] = tslab_alloc(tslab_epoch_default(NULL), 100000));
 	for (unsigned i = 0; i < 200; i++)
 		tslab_free(objects[i]);
 }
 
-static void in_the_child(void **state)
+static void fork_with(void (*leave_traces)(void))
 {
 	tslab_heap *heap = new_heap("forked", 0, TSLAB_RETAIN_DEFAULT_BYTES);
 	tslab_epoch_t other = new_epoch(heap, "other");
-	struct parent parent = { .epoch = new_epoch(heap, "forked") };
+	struct parent parent = { heap, .epoch = new_epoch(heap, "forked") };
 	const struct ts_snapshot *s;
 	void *large[3];
 
-	(void)state;
-	leave_traces();
 	assert_int_equal(tslab_domain_enter(parent.epoch), 0);
 	for (unsigned i = 0; i < 3000; i++) {
 		void *p = tslab_malloc(1 + i * 7 % 9000);
@@ -260,7 +274,7 @@ static void in_the_child(void **state)
 		assert_non_null(large[i] = tslab_malloc(200000));
 	tslab_free(large[0]);
 	tslab_free(large[1]);
-	s = look();
+	leave_traces();
 	parent.domain = domain_of(parent.epoch);
 	s = look();
 	parent.process = s->process.w;
@@ -269,18 +283,35 @@ static void in_the_child(void **state)
 	parent.larges = live_larges(s);
 	assert_int_equal(parent.larges, 1);
 	assert_true(s->class_counts[0].chunk_misses > 0);
-	assert_true(word(&s->process.w.pool_bytes) > 0);
+	parent.resting_units = s->classes[class_of(100)].resting_units;
+	assert_true(word(&s->process.w.pool_bytes) > 0 || parent.resting_units > 0);
 	assert_true(exited_well(in_child(look_in_the_child, &parent)));
 	assert_int_equal(tslab_domain_exit(parent.epoch), 0);
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 }
 
+static void child_with_slots_and_chunks(void **state)
+{
+	(void)state;
+	fork_with(leave_slots_and_chunks);
+}
+
+static void child_with_a_warm_lane(void **state)
+{
+	(void)state;
+	fork_with(leave_a_lane);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_the_child),           cmocka_unit_test(ends_in_any_order),
-		cmocka_unit_test(where_it_was_entered),   cmocka_unit_test(a_kept_lane_rests),
-		cmocka_unit_test(lane_of_an_epoch_rests), cmocka_unit_test(abandoned_scopes_end),
+		cmocka_unit_test(child_with_a_warm_lane),
+		cmocka_unit_test(child_with_slots_and_chunks),
+		cmocka_unit_test(ends_in_any_order),
+		cmocka_unit_test(where_it_was_entered),
+		cmocka_unit_test(a_kept_lane_rests),
+		cmocka_unit_test(lane_of_an_epoch_rests),
+		cmocka_unit_test(abandoned_scopes_end),
 	};
 
 	return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
