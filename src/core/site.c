@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "site.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "config.h" /* HAVE__DL_FIND_OBJECT */
 
 #include "blocks.h"
 #include "lock.h"
@@ -38,10 +41,9 @@ struct module_search {
 	uint32_t build_id_bytes;
 };
 
-static void find_build_id(struct module_search *search, const struct dl_phdr_info *info,
-			  const ElfW(Phdr) * phdr)
+static void find_build_id(struct module_search *search, const ElfW(Phdr) * phdr)
 {
-	const char *note = (const char *)(info->dlpi_addr + phdr->p_vaddr);
+	const char *note = (const char *)(search->base + phdr->p_vaddr);
 	const char *end = note + phdr->p_memsz;
 
 	while (note + sizeof(ElfW(Nhdr)) <= end) {
@@ -59,7 +61,35 @@ static void find_build_id(struct module_search *search, const struct dl_phdr_inf
 	}
 }
 
-static int find_module(struct dl_phdr_info *info, size_t bytes, void *arg)
+static void found_module(struct module_search *search, uintptr_t base, const char *name,
+			 const ElfW(Phdr) * phdrs, unsigned count)
+{
+	search->base = base;
+	search->name = name;
+	for (unsigned i = 0; i < count; i++)
+		if (phdrs[i].p_type == PT_NOTE && !search->build_id)
+			find_build_id(search, &phdrs[i]);
+}
+
+#ifdef HAVE__DL_FIND_OBJECT
+/*
+ * Without the loader's lock: the child of a fork would find it taken for ever if another thread of the parent had it,
+ * which glibc does not mend.
+ */
+static void find_module(struct module_search *search)
+{
+	struct dl_find_object object;
+	const ElfW(Ehdr) * head;
+
+	if (_dl_find_object((void *)search->pc, &object))
+		return;
+	head = object.dlfo_map_start;
+	if (!memcmp(head->e_ident, ELFMAG, SELFMAG))
+		found_module(search, object.dlfo_link_map->l_addr, object.dlfo_link_map->l_name,
+			     (const ElfW(Phdr) *)((const char *)head + head->e_phoff), head->e_phnum);
+}
+#else
+static int look_at_module(struct dl_phdr_info *info, size_t bytes, void *arg)
 {
 	struct module_search *search = arg;
 	bool hit = false;
@@ -73,15 +103,17 @@ static int find_module(struct dl_phdr_info *info, size_t bytes, void *arg)
 		    search->pc < start + phdr->p_memsz)
 			hit = true;
 	}
-	if (!hit)
-		return 0;
-	search->base = info->dlpi_addr;
-	search->name = info->dlpi_name;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_NOTE && !search->build_id)
-			find_build_id(search, info, &info->dlpi_phdr[i]);
-	return 1;
+	if (hit)
+		found_module(search, info->dlpi_addr, info->dlpi_name, info->dlpi_phdr,
+			     info->dlpi_phnum);
+	return hit;
 }
+
+static void find_module(struct module_search *search)
+{
+	dl_iterate_phdr(look_at_module, search);
+}
+#endif
 
 /* The main program has no name in the link map: the kernel knows its path. */
 static void copy_path(char path[512], const char *name)
@@ -151,8 +183,8 @@ static uint32_t learn(uintptr_t pc)
 	uint32_t slot = slot_of(pc);
 	uint32_t id = 0;
 
-	/* Takes the loader's lock, so before ours. */
-	dl_iterate_phdr(find_module, &search);
+	/* May take the loader's lock, so before ours. */
+	find_module(&search);
 	ts_lock(&ts_lock_meta);
 	while (ts_a64_load_rlx(&table[slot].pc) && ts_a64_load_rlx(&table[slot].pc) != pc)
 		slot = (slot + 1) & (TABLE_SLOTS - 1);

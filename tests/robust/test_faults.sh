@@ -41,7 +41,7 @@ result() { # result STATUS TEXT: what it says on failure is in $work/log
 
 # What asks nothing, or cannot fail: memory and text, the process's own ids, locks that are ours, the end.
 harmless='__errno_location __popcountdi2 __stack_chk_fail _GLOBAL_OFFSET_TABLE_ __ehdr_start __tls_get_addr
-	abort dl_iterate_phdr getenv geteuid getpid memcmp memcpy memmove memset pthread_mutex_lock
+	_dl_find_object abort dl_iterate_phdr getenv geteuid getpid memcmp memcpy memmove memset pthread_mutex_lock
 	pthread_mutex_trylock pthread_mutex_unlock pthread_self qsort sched_yield snprintf strchr strcmp strerror strlen
 	strncmp strncpy strrchr strtoull syscall sysconf'
 nm "$library" >"$work/nm" 2>/dev/null

@@ -2,9 +2,12 @@
 /* fork: the child may use everything that it inherited, whatever other threads were doing. */
 #include "support.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "config.h" /* HAVE__DL_FIND_OBJECT */
 
 enum { COUNT = 400 };
 
@@ -429,12 +432,62 @@ static void fork_under_load(void **state)
 	assert_int_equal(tslab_heap_destroy(busy.heap), 0);
 }
 
+/* -- fork while another thread has the loader's lock, as one has that unwinds an exception -- */
+
+#ifdef HAVE__DL_FIND_OBJECT
+static bool has_the_lock, may_give_it_back;
+
+static int keep_the_lock(struct dl_phdr_info *info, size_t bytes, void *unused)
+{
+	(void)info;
+	(void)bytes;
+	(void)unused;
+	__atomic_store_n(&has_the_lock, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&may_give_it_back, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	return 1;
+}
+
+static void *walk_modules(void *unused)
+{
+	dl_iterate_phdr(keep_the_lock, unused);
+	return NULL;
+}
+
+/* At a place that nobody has entered from yet. */
+static void enter_somewhere_new(void *arg)
+{
+	alarm(60);
+	REQUIRE(tslab_domain_enter(*(tslab_epoch_t *)arg) == 0);
+	REQUIRE(tslab_domain_exit(*(tslab_epoch_t *)arg) == 0);
+}
+
+static void fork_beside_the_loader(void **state)
+{
+	tslab_epoch_t epoch = new_epoch(NULL, "beside");
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, walk_modules, NULL), 0);
+	while (!__atomic_load_n(&has_the_lock, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	int status = in_child(enter_somewhere_new, &epoch);
+	__atomic_store_n(&may_give_it_back, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(exited_well(status));
+	assert_int_equal(tslab_epoch_close(epoch), 0);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_use_in_the_child), cmocka_unit_test(child_uses_everything),
 		cmocka_unit_test(frees_that_wait),        cmocka_unit_test(first_call_of_the_child),
 		cmocka_unit_test(children_of_children),   cmocka_unit_test(fork_under_load),
+#ifdef HAVE__DL_FIND_OBJECT
+		cmocka_unit_test(fork_beside_the_loader),
+#endif
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
