@@ -195,7 +195,7 @@ static void reset_word(struct ts_lane *lane, const struct ts_thread *survivor)
 	ts_a64_store_rlx(&lane->stat->w.flags, ts_lane_flags(lane));
 	ts_a64_store_rlx(&lane->stat->w.held, held);
 	ts_a64_store_rlx(&lane->stat->w.enters, scopes);
-	ts_a64_store_rlx(&lane->stat->w.thread_index, held ? survivor->id & 0xffffffffu : 0);
+	ts_a64_store_rlx(&lane->stat->w.thread_index, held ? ts_thread_number(survivor) : 0);
 	if (!held)
 		ts_a64_store_rlx(&lane->holder, 0);
 	ts_a64_store_rlx(&lane->w, held ? w | TS_LW_HELD : w);

@@ -139,7 +139,7 @@ struct ts_thread *ts_thread_make(void)
 		ts_tls.self = NULL;
 		ts_lock(&ts_lock_meta);
 		thread->next_free = free_threads;
-		free_threads = (uint32_t)(thread->id & 0xffffffffu);
+		free_threads = ts_thread_number(thread);
 		ts_unlock(&ts_lock_meta);
 		return NULL;
 	}
@@ -238,7 +238,7 @@ static void end_thread(void *arg)
 	}
 	thread->spare_count = 0;
 	thread->next_free = free_threads;
-	free_threads = (uint32_t)(thread->id & 0xffffffffu);
+	free_threads = ts_thread_number(thread);
 	ts_unlock(&ts_lock_meta);
 }
 

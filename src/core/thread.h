@@ -33,7 +33,7 @@ struct ts_kept {
 };
 
 struct ts_thread {
-	uint64_t id; /* index + 1 | incarnation << 32 */
+	uint64_t id; /* number | incarnation << 32 */
 	struct ts_block_thread *stat;
 	uint32_t depth;
 	uint32_t scopes_max;
@@ -81,6 +81,12 @@ static inline struct ts_thread *ts_thread_self(void)
 	struct ts_thread *thread = ts_tls.self;
 
 	return __builtin_expect(thread != NULL, 1) ? thread : ts_thread_make();
+}
+
+/* Index + 1 of the record; what is shown of a lane names its thread by it. */
+static inline uint32_t ts_thread_number(const struct ts_thread *thread)
+{
+	return (uint32_t)thread->id;
 }
 
 /* Outside any scope: hold the default epoch's lane. False with errno set. */

@@ -13,7 +13,7 @@
 
 #include <tslab/tslab.h>
 
-#include "config.h" /* TSLAB_REDZONE */
+#include "core/redzone.h"
 
 /* What the compiler cannot know the length of. */
 static char *volatile object;
@@ -171,7 +171,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "redzone_deaths: no mistake \"%s\"\n", argv[1]);
 		return 2;
 	}
-	if (TSLAB_REDZONE != 2) {
+	if (TSLAB_REDZONE != TS_REDZONE_ASAN) {
 		puts("Bail out! no build for AddressSanitizer: --enable-debug=4 --with-sanitizer=address");
 		return 1;
 	}

@@ -19,7 +19,7 @@
 #include <tslab/stats.h>
 #include <tslab/tslab.h>
 
-#include "config.h" /* TSLAB_REDZONE */
+#include "core/redzone.h"
 #include "../random.h"
 #include "../tap.h"
 
@@ -354,7 +354,7 @@ int main(int argc, char **argv)
 		else
 			bail("usage: redzones [--count N] [--seed N]");
 	}
-	if (TSLAB_REDZONE != 1)
+	if (TSLAB_REDZONE != TS_REDZONE_CANARIES)
 		bail("this build has no canaries: configure --enable-debug=4");
 	printf("# seed %llu\n", (unsigned long long)seed);
 	take_stderr();
