@@ -72,6 +72,7 @@ const struct bench_workload bench_workloads[] = {
 	  .operations = 2000000,
 	  .parts = { { .unit = "ns/pair", .goal_ratio = 1.0, .landing_ratio = 1.2, .gate_ratio = 1.3 } },
 	  .burst = bench_pair_burst },
+	REPLACE("ws16-32000", "WS16, 16-32000 B", 16, 32000, 1000000, 1, 1, 1.2, 0),
 	REPLACE("ws256", "WS256, 16-504 B", 256, 504, 1000000, 1, 1, 1.2, 1.3),
 	REPLACE("ws256-1024", "WS256, 16-1024 B", 256, 1024, 1000000, 1, 1, 1.2, 0),
 	REPLACE("ws8192", "WS8192, 16-504 B", 8192, 504, 1000000, 1, 1, 1.2, 1.3),

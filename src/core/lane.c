@@ -288,6 +288,21 @@ static void forget_live(struct ts_lane *lane, uint32_t chunk, unsigned count)
 	ts_slab_return_if_empty(lane, chunk);
 }
 
+/*
+ * Not what one block of each class in use holds, and as much again if the heap retains that: a few live objects of
+ * many sizes would give all slabs back and take them again, which costs more than ten times what they do.
+ */
+static bool worth_trimming(struct ts_lane *lane)
+{
+	uint64_t blocks = ts_stack_first_blocks_bytes(lane);
+	uint64_t retained = ts_lane_heap(lane)->retain_bytes;
+	uint64_t kept = blocks + (blocks < retained ? blocks : retained);
+
+	if (lane->listed_bytes <= kept)
+		lane->trim_at_bytes = kept;
+	return lane->listed_bytes > kept;
+}
+
 bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 {
 	struct ts_node *node = &ts_range.nodes[t >> 6];
@@ -309,7 +324,7 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 	}
 	ts_slab_list(lane, bin, ts_range_address(t));
 	/* The last chunk stays: the next allocation would want it back. */
-	if (lane->listed_bytes > lane->trim_at_bytes && lane->chunk_count > 1)
+	if (lane->listed_bytes > lane->trim_at_bytes && lane->chunk_count > 1 && worth_trimming(lane))
 		ts_lane_trim(lane);
 	return true;
 }
@@ -478,7 +493,7 @@ void ts_lane_enter(struct ts_lane *lane, const struct ts_thread *thread)
 {
 	lane->depth = 1;
 	ts_a64_store_rlx(&lane->holder, thread->id);
-	ts_a64_store_rlx(&lane->stat->w.thread_index, thread->id & 0xffffffffu);
+	ts_a64_store_rlx(&lane->stat->w.thread_index, ts_thread_number(thread));
 	ts_a64_store_rlx(&lane->stat->w.held, 1);
 }
 

@@ -22,6 +22,15 @@ static uint64_t block_bytes(unsigned c)
 	return (uint64_t)ts_stack_capacity(c) * ts_sizeclasses[c].bytes;
 }
 
+uint64_t ts_stack_first_blocks_bytes(const struct ts_lane *lane)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
+		bytes += block_bytes((unsigned)__builtin_ctzll(rest));
+	return bytes;
+}
+
 bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin)
 {
 	unsigned c = ts_lane_class(lane, bin);

@@ -8,6 +8,9 @@
 /* Slots that a block of this class holds: few enough to be at most 64 KiB of memory. */
 unsigned ts_stack_capacity(unsigned c);
 
+/* What one block of each class in use holds. */
+uint64_t ts_stack_first_blocks_bytes(const struct ts_lane *lane);
+
 /*
  * A fresh block on top of a full one. False = no memory: the slot stays free by its bit and is found
  * again when the lane is trimmed, discarded or closed.

@@ -141,6 +141,42 @@ static void trim_with_a_reserve(void **state)
 	assert_int_equal(tslab_heap_destroy(heap), 0);
 }
 
+/*
+ * A few live objects of many sizes: their slabs stay, however many are allocated and freed. Were they given back
+ * as soon as they are empty, there would be a new chunk for every few objects.
+ */
+static void few_objects_of_many_sizes(void **state)
+{
+	enum { ALLOCATIONS = 20000, LIVE_MAX = 16 };
+	static const size_t largest[] = { 504, 4000, 32000 };
+	static char *live[LIVE_MAX];
+	uint64_t seed = 23;
+
+	(void)state;
+	for (unsigned count = 1; count <= LIVE_MAX; count *= 4) {
+		for (unsigned i = 0; i < sizeof(largest) / sizeof(largest[0]); i++) {
+			struct tslab_process_stats before = counters(), after;
+			tslab_epoch_t epoch = begin(NULL, "few");
+
+			for (unsigned n = 0; n < ALLOCATIONS; n++) {
+				char **p = &live[rnd(&seed) % count];
+
+				tslab_free(*p);
+				*p = tslab_malloc(16 + rnd(&seed) % (largest[i] - 15));
+				assert_non_null(*p);
+			}
+			after = counters();
+			/* Half a slab of each class is 20 chunks; a class may have several. */
+			assert_true(after.slow_path_misses - before.slow_path_misses <= 100);
+			for (unsigned n = 0; n < count; n++) {
+				tslab_free(live[n]);
+				live[n] = NULL;
+			}
+			assert_int_equal(tslab_scope_close(epoch), 0);
+		}
+	}
+}
+
 struct full_slab {
 	tslab_epoch_t epoch;
 	void *objects[128];
@@ -362,6 +398,7 @@ int main(void)
 		cmocka_unit_test(discard_after_mixed_frees),
 		cmocka_unit_test(trim_with_a_reserve),
 		cmocka_unit_test(trim_returns_what_a_walk_finds),
+		cmocka_unit_test(few_objects_of_many_sizes),
 		cmocka_unit_test(statistics_of_many_slabs),
 		cmocka_unit_test(child_discards_a_full_slab),
 		cmocka_unit_test(requests_of_one_kind),
