@@ -308,6 +308,9 @@ TSLAB_API void *tslab_realloc(void *ptr, size_t bytes) __attribute__((warn_unuse
 /**
  * tslab_aligned_alloc - allocate at a multiple of @alignment
  * @alignment: a power of two up to 4 MiB
+ *
+ * Up to 8 KiB it costs what tslab_malloc() does for @bytes rounded up to a multiple of @alignment.
+ *
  * Return: as tslab_malloc; NULL with EINVAL for another alignment.
  */
 TSLAB_API void *tslab_aligned_alloc(size_t alignment, size_t bytes) TSLAB_MALLOC_LIKE;

@@ -48,10 +48,8 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 		return NULL;
 	}
 	bytes += TS_REDZONE_BYTES;
-	if (align <= TS_GRANULE_BYTES && bytes <= TS_SMALL_MAX_BYTES)
-		c = ts_sizeclass_find(bytes);
-	else if (align <= TS_UNIT_BYTES && bytes <= TS_SMALL_MAX_BYTES)
-		c = ts_sizeclass_find_aligned(bytes, align);
+	if (align <= TS_UNIT_BYTES && ts_sizeclass_aligned_bytes(bytes, align) <= TS_SMALL_MAX_BYTES)
+		c = ts_sizeclass_find(ts_sizeclass_aligned_bytes(bytes, align));
 	return c < TS_CLASS_COUNT ? ts_lane_alloc(lane, c) : ts_large_alloc(lane, bytes, align);
 }
 
@@ -201,15 +199,32 @@ void *tslab_calloc(size_t count, size_t bytes)
 	return zeroed(tslab_malloc(total), total);
 }
 
+/* A slot of the innermost lane, as tslab_malloc takes it; NULL: the slow path decides. */
+static inline void *alloc_at_hand(size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	const uint16_t *class_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
+
+	if (bytes > TS_SMALL_MAX_BYTES)
+		return NULL;
+	return ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+}
+
 void *tslab_aligned_alloc(size_t alignment, size_t bytes)
 {
+	void *p = NULL;
+
 	if (!alignment || (alignment & (alignment - 1)) || alignment > ALIGN_MAX_BYTES) {
 		ts_failed(TS_FAILED_INVALID);
 		errno = EINVAL;
 		return ts_failure_record(ts_a64_load_rlx(&ts_tls.lane->epoch_id), bytes, errno,
 					 __builtin_return_address(0));
 	}
-	return alignment <= TS_GRANULE_BYTES ? tslab_malloc(bytes) : alloc_slow(bytes, alignment);
+	if (alignment <= TS_GRANULE_BYTES)
+		return tslab_malloc(bytes);
+	if (bytes <= TS_SMALL_MAX_BYTES && alignment <= TS_UNIT_BYTES)
+		p = alloc_at_hand(ts_sizeclass_aligned_bytes(bytes, alignment));
+	return p ? ts_arch_tagged(p) : alloc_slow(bytes, alignment);
 }
 
 void *tslab_alloc(tslab_epoch_t epoch, size_t bytes)
@@ -582,7 +597,9 @@ static cold void *realloc_move(void *ptr, struct ts_bin *bin, uint64_t t, size_t
 	    grow_large(lane, t, bytes))
 		return ptr;
 	room = room_to_grow(lane, old_bytes, bytes);
-	p = alloc_in_epoch(id, room, TS_GRANULE_BYTES);
+	p = lane == ts_tls.lane ? alloc_at_hand(room) : NULL;
+	if (!p)
+		p = alloc_in_epoch(id, room, TS_GRANULE_BYTES);
 	if (!p && room > bytes)
 		p = alloc_in_epoch(id, bytes, TS_GRANULE_BYTES);
 	if (!p)

@@ -26,18 +26,14 @@ const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 2] = {
 };
 uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
 
-unsigned ts_sizeclass_find_aligned(size_t bytes, size_t align)
+static unsigned smallest_that_holds(size_t bytes)
 {
 	unsigned best = TS_CLASS_COUNT;
 
-	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
-		uint32_t slot = ts_sizeclasses[c].bytes;
-
-		if (slot < bytes || slot % align)
-			continue;
-		if (best == TS_CLASS_COUNT || slot < ts_sizeclasses[best].bytes)
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
+		if (ts_sizeclasses[c].bytes >= bytes &&
+		    (best == TS_CLASS_COUNT || ts_sizeclasses[c].bytes < ts_sizeclasses[best].bytes))
 			best = c;
-	}
 	return best;
 }
 
@@ -56,11 +52,9 @@ static void fill_template(unsigned c)
 
 void ts_sizeclass_start(void)
 {
-	for (size_t g = 0; g <= TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES; g++) {
-		unsigned c = ts_sizeclass_find_aligned(g * TS_GRANULE_BYTES, TS_GRANULE_BYTES);
-
-		ts_sizeclass_of[g] = (uint16_t)(c * TS_PLACE_BYTES);
-	}
+	for (size_t g = 0; g <= TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES; g++)
+		ts_sizeclass_of[g] =
+			(uint16_t)(smallest_that_holds(g * TS_GRANULE_BYTES) * TS_PLACE_BYTES);
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
 		fill_template(c);
 }

@@ -49,6 +49,17 @@ static inline unsigned ts_sizeclass_find(size_t bytes)
 	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT] / TS_PLACE_BYTES;
 }
 
+/*
+ * The size whose class holds `bytes` at a multiple of `align`, a power of two up to 8 KiB: a class that is a
+ * multiple of it holds so much at least, and the smallest class for a multiple is one. Above 256 bytes the four
+ * classes of an octave are an eighth of its end apart, so either all are multiples, or of the multiples each has
+ * its own class; below, each multiple of 32 up to 128 and of 64 up to 256 has.
+ */
+static inline size_t ts_sizeclass_aligned_bytes(size_t bytes, size_t align)
+{
+	return (bytes + !bytes + align - 1) & ~(align - 1);
+}
+
 _Static_assert(sizeof(struct ts_sizeclass) == TS_PLACE_BYTES, "classes are found by place as well");
 
 /* What a slab's slots take, by the place of the class. */
@@ -56,9 +67,6 @@ static inline uint64_t ts_sizeclass_slab_bytes(size_t place)
 {
 	return *(const uint64_t *)((const char *)&ts_sizeclasses[0].slab_bytes + place);
 }
-
-/* Smallest class that holds `bytes` at a multiple of `align` (at most 8 KiB); TS_CLASS_COUNT if none. */
-unsigned ts_sizeclass_find_aligned(size_t bytes, size_t align);
 
 /* Fills the tables; once, before the first allocation. */
 void ts_sizeclass_start(void);

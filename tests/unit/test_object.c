@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "config.h" /* TSLAB_REDZONE */
+#include "core/redzone.h"
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
@@ -126,7 +126,7 @@ static void calloc_zeroes_used_memory(void **state)
 /* What the OS gives is zero: nobody touches it to make it so. Tags, and valgrind's redzones, do. */
 static void calloc_leaves_fresh_memory_alone(void **state)
 {
-#if defined(TSLAB_MTE) || TSLAB_REDZONE == 3
+#if defined(TSLAB_MTE) || TSLAB_REDZONE == TS_REDZONE_VALGRIND
 	(void)state;
 #else
 	enum { BYTES = 64 * MIB };
@@ -165,6 +165,32 @@ static void aligned(void **state)
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_counted(fail_invalid,
 			       assert_null_errno(tslab_aligned_alloc(bad[i], 64), EINVAL));
+}
+
+/* The smallest class that is a multiple of the alignment serves it. */
+static void aligned_classes(void **state)
+{
+	(void)state;
+	for (size_t alignment = 1; alignment <= 8 * KIB; alignment *= 2) {
+		for (size_t bytes = 0; bytes <= 32 * KIB; bytes += bytes < 2 * KIB ? 1 : 61) {
+			struct tslab_owner_info info = { .struct_bytes = sizeof(info) };
+			void *p = tslab_aligned_alloc(alignment, bytes);
+			uint32_t want = UINT32_MAX, smallest = UINT32_MAX;
+
+			for (unsigned c = 0; c < CLASS_COUNT; c++) {
+				if (class_bytes[c] % alignment == 0 && class_bytes[c] < smallest &&
+				    class_bytes[c] >= bytes + TS_REDZONE_BYTES) {
+					smallest = class_bytes[c];
+					want = c;
+				}
+			}
+			assert_non_null(p);
+			assert_int_equal((uintptr_t)p % alignment, 0);
+			assert_int_equal(tslab_owner(p, &info), 0);
+			assert_int_equal(info.class_index, want);
+			tslab_free(p);
+		}
+	}
 }
 
 /* Several aligned objects at once must not share bytes, and each is freed by its own pointer. */
@@ -570,6 +596,7 @@ int main(void)
 		cmocka_unit_test(calloc_zeroes_used_memory),
 		cmocka_unit_test(calloc_leaves_fresh_memory_alone),
 		cmocka_unit_test(aligned),
+		cmocka_unit_test(aligned_classes),
 		cmocka_unit_test(aligned_neighbours),
 		cmocka_unit_test(realloc_across_classes),
 		cmocka_unit_test(realloc_growth),
