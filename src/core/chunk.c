@@ -19,10 +19,12 @@ static uint64_t free_count;
 static uint64_t dirty_count;
 static uint64_t first_free; /* no chunk below is free */
 static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_chunk_keep */
+static uint64_t evicted;    /* behind what was taken last to make room */
 
 /* What the pool may hold: so much at least, and as a part of the memory in use. */
 #define KEEP_DEFAULT_BYTES ((uint64_t)64 << 20)
 #define KEEP_SHARE 8
+#define EVICTED_RUNS 8 /* for one that comes */
 
 int ts_chunk_start(void)
 {
@@ -129,28 +131,60 @@ static uint64_t round_up(uint64_t n, uint64_t power_of_two)
 	return (n + power_of_two - 1) & ~(power_of_two - 1);
 }
 
-/* First fit in a map; 0 if there is none. */
-static uint64_t find_run(map_word *map, uint64_t chunks, uint64_t align)
+/* Bit = a run of so many ones, up to 64, starts there and ends within the word. */
+static uint64_t runs_in_word(uint64_t word, uint64_t chunks)
 {
-	uint64_t start = round_up(first_free, align);
+	for (uint64_t have = 1; have < chunks && word;) {
+		uint64_t more = chunks - have < have ? chunks - have : have;
 
-	while (start + chunks <= frontier) {
-		uint64_t word = *map(start) >> (start % 64);
-		uint64_t n;
+		word &= word >> more;
+		have += more;
+	}
+	return word;
+}
 
-		if (!(word & 1)) {
-			/* To the next free chunk, or past this word. */
-			start = word ? start + (unsigned)__builtin_ctzll(word) :
-				       (start / 64 + 1) * 64;
-			start = round_up(start, align);
+/* Bit = the chunk's index is a multiple of `align`, in the word of 64 chunks from `first` on. */
+static uint64_t aligned_in_word(uint64_t first, uint64_t align)
+{
+	uint64_t bits = 1;
+
+	if (align >= 64)
+		return first % align == 0;
+	for (uint64_t step = align; step < 64; step *= 2)
+		bits |= bits << step;
+	return bits;
+}
+
+/*
+ * First fit in a map from `from` on; 0 if there is none. A word at a time: a pool in use for long is full of runs
+ * that are too short. `open` is where the run began that reaches up to the word's first chunk.
+ */
+static uint64_t find_run_from(map_word *map, uint64_t from, uint64_t chunks, uint64_t align)
+{
+	uint64_t mask = UINT64_MAX << (from % 64);
+	uint64_t open = from - from % 64;
+
+	for (uint64_t first = open; first < frontier; first += 64, mask = UINT64_MAX) {
+		uint64_t word = *map(first) & mask;
+		unsigned ones = ~word ? (unsigned)__builtin_ctzll(~word) : 64;
+		uint64_t starts;
+
+		if (round_up(open, align) + chunks <= first + ones)
+			return round_up(open, align);
+		if (ones == 64)
 			continue;
-		}
-		n = run_length(map, start, chunks);
-		if (n >= chunks)
-			return start;
-		start = round_up(start + n + 1, align);
+		starts = chunks <= 64 ? runs_in_word(word, chunks) : 0;
+		starts &= starts ? aligned_in_word(first, align) : 0;
+		if (starts)
+			return first + (unsigned)__builtin_ctzll(starts);
+		open = first + 64 - (unsigned)__builtin_clzll(~word);
 	}
 	return 0;
+}
+
+static uint64_t find_run(map_word *map, uint64_t chunks, uint64_t align)
+{
+	return find_run_from(map, first_free, chunks, align);
 }
 
 /* What still holds memory first: to use it again costs no page fault. */
@@ -327,13 +361,12 @@ static void charge_purge(const struct ts_chunk_batch *batch, bool purged)
 	count_by_class(batch->start, batch->chunks, false, count_purged);
 }
 
-/* Pool lock held: chunks that it may still take as they are. */
-static uint64_t room(void)
+/* Pool lock held: chunks that it may hold as they are. */
+static uint64_t most_kept(void)
 {
 	uint64_t in_use = (frontier - 1 - free_count) * TS_CHUNK_BYTES / KEEP_SHARE;
-	uint64_t most = (in_use > keep_bytes ? in_use : keep_bytes) / TS_CHUNK_BYTES;
 
-	return keep_bytes && most > dirty_count ? most - dirty_count : 0;
+	return keep_bytes ? (in_use > keep_bytes ? in_use : keep_bytes) / TS_CHUNK_BYTES : 0;
 }
 
 /* Before the pool has it: nobody else looks. */
@@ -343,21 +376,6 @@ static void mark_free(const struct ts_chunk_batch *batch, bool dirty)
 		ts_a32_store_rlx(&ts_range.chunks[i].state, TS_CHUNK_FREE);
 		ts_range.chunks[i].dirty = dirty;
 	}
-}
-
-static bool keep(const struct ts_chunk_batch *batch)
-{
-	bool kept;
-
-	lock_pool(ts_range.chunks[batch->start].unit_class[0]);
-	kept = batch->chunks <= room();
-	if (kept) {
-		mark_free(batch, true);
-		ts_redzone_put(batch->start, batch->chunks);
-		add_free(batch->start, batch->chunks, true);
-	}
-	ts_unlock(&ts_lock_pool);
-	return kept;
 }
 
 static void purge(const struct ts_chunk_batch *batch)
@@ -377,6 +395,52 @@ static void purge(const struct ts_chunk_batch *batch)
 	lock_pool(ts_range.chunks[batch->start].unit_class[0]);
 	add_free(batch->start, batch->chunks, false);
 	ts_unlock(&ts_lock_pool);
+}
+
+/* Pool lock held: a run that it holds, of up to so many chunks, round and round. */
+static struct ts_chunk_batch take_to_evict(uint64_t chunks)
+{
+	struct ts_chunk_batch batch = { 0, 0, false };
+
+	batch.start = (uint32_t)find_run_from(dirty_map, evicted, 1, 1);
+	if (!batch.start)
+		batch.start = (uint32_t)find_run(dirty_map, 1, 1);
+	if (!batch.start)
+		return batch;
+	batch.chunks = (uint32_t)run_length(dirty_map, batch.start, chunks);
+	if (batch.chunks > chunks)
+		batch.chunks = (uint32_t)chunks;
+	remove_free(batch.start, batch.chunks);
+	evicted = batch.start + batch.chunks;
+	return batch;
+}
+
+/*
+ * What was freed last is kept, and what lay in the pool longer goes: else a pool full of runs that are too short
+ * for what the program allocates now would send each of its objects to the OS and back. A few runs at most, so
+ * that a free does not pay for all of them.
+ */
+static bool keep(const struct ts_chunk_batch *batch)
+{
+	struct ts_chunk_batch old = { 0, 0, false };
+	bool kept;
+
+	for (unsigned runs = 0;; runs++) {
+		lock_pool(ts_range.chunks[batch->start].unit_class[0]);
+		kept = dirty_count + batch->chunks <= most_kept();
+		if (kept) {
+			mark_free(batch, true);
+			ts_redzone_put(batch->start, batch->chunks);
+			add_free(batch->start, batch->chunks, true);
+		} else if (runs < EVICTED_RUNS && batch->chunks <= most_kept()) {
+			old = take_to_evict(dirty_count + batch->chunks - most_kept());
+		}
+		ts_unlock(&ts_lock_pool);
+		if (kept || !old.chunks)
+			return kept;
+		purge(&old);
+		old.chunks = 0;
+	}
 }
 
 void ts_chunk_flush(struct ts_chunk_batch *batch)

@@ -96,6 +96,49 @@ static void keeps_up_to_the_bound(void **state)
 	assert_int_equal(after.purge_bytes - before.purge_bytes, 12 * MIB);
 }
 
+/*
+ * A pool full of single chunks makes room for what is freed now: it goes to the OS a few times, and is then at
+ * hand, where it would go each time if the single chunks stayed.
+ */
+static void what_is_freed_last_is_kept(void **state)
+{
+	enum { SINGLES = 256, ROUNDS = 50 };
+	static void *single[SINGLES];
+	struct tslab_process_stats before, after;
+
+	(void)state;
+	ts_chunk_keep(8 * MIB);
+	for (unsigned i = 0; i < SINGLES; i++)
+		single[i] = large(TS_CHUNK_BYTES);
+	for (unsigned i = 0; i < SINGLES; i += 2)
+		tslab_free(single[i]);
+	before = counters();
+	assert_int_equal(before.pool_bytes, 8 * MIB);
+	for (unsigned round = 0; round < ROUNDS; round++)
+		tslab_free(memset(large(MIB), 1, MIB));
+	after = counters();
+	assert_in_range(after.purge_calls - before.purge_calls, 16, 20);
+	assert_in_range(after.purge_bytes - before.purge_bytes, MIB, 2 * MIB);
+	assert_in_range(after.pool_bytes, 7 * MIB, 8 * MIB);
+	for (unsigned i = 1; i < SINGLES; i += 2)
+		tslab_free(single[i]);
+}
+
+/* What is larger than all that may be kept drives nothing out. */
+static void too_large_to_keep(void **state)
+{
+	struct tslab_process_stats before, after;
+
+	(void)state;
+	ts_chunk_keep(2 * MIB);
+	tslab_free(memset(large(2 * MIB), 1, 2 * MIB));
+	before = counters();
+	tslab_free(memset(large(3 * MIB), 1, 3 * MIB));
+	after = counters();
+	assert_int_equal(after.purge_calls - before.purge_calls, 1);
+	assert_int_equal(after.purge_bytes - before.purge_bytes, 3 * MIB);
+}
+
 static void keeps_an_eighth_of_what_is_in_use(void **state)
 {
 	struct tslab_process_stats before, after;
@@ -244,12 +287,66 @@ static void nothing_is_handed_out_twice(void **state)
 	assert_int_equal(counters().large_objects, 0);
 }
 
+/* The lowest free run, or 0; as simple as can be. */
+static uint32_t first_fit(uint32_t chunks, uint32_t align)
+{
+	for (uint32_t start = align; start + chunks <= ts_chunk_end(); start += align) {
+		uint32_t n = 0;
+
+		while (n < chunks && ts_chunk_pooled(start + n))
+			n++;
+		if (n == chunks)
+			return start;
+	}
+	return 0;
+}
+
+static void the_first_fit_is_found(void **state)
+{
+	enum { RUNS = 300, STEPS = 8000 };
+	static struct {
+		uint32_t start, chunks;
+	} run[RUNS];
+	struct ts_chunk_batch batch = { 0, 0, false };
+	uint64_t random = 20261122;
+	unsigned fits = 0;
+
+	(void)state;
+	for (unsigned step = 0; step < STEPS; step++) {
+		unsigned i = (unsigned)(rnd(&random) % RUNS);
+		uint32_t chunks = 1 + (uint32_t)(rnd(&random) % (rnd(&random) % 8 ? 6 : 200));
+		uint32_t align = rnd(&random) % 4 ? 1 : 1u << rnd(&random) % 8;
+		uint32_t expected;
+
+		if (run[i].chunks) {
+			ts_chunk_drop(run[i].start, run[i].chunks, &batch);
+			ts_chunk_flush(&batch);
+			run[i].chunks = 0;
+			continue;
+		}
+		expected = first_fit(chunks, align);
+		fits += expected != 0;
+		if (!expected)
+			expected = (ts_chunk_end() + align - 1) / align * align;
+		run[i].chunks = chunks;
+		run[i].start = ts_chunk_take(NULL, chunks, align, TS_CLASS_LARGE);
+		assert_int_equal(run[i].start, expected);
+	}
+	assert_true(fits > STEPS / 4);
+	for (unsigned i = 0; i < RUNS; i++)
+		if (run[i].chunks)
+			ts_chunk_drop(run[i].start, run[i].chunks, &batch);
+	ts_chunk_flush(&batch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(nothing_is_kept_when_told_so, keep_nothing),
 		cmocka_unit_test_teardown(other_epochs_keep_nothing, keep_nothing),
 		cmocka_unit_test_teardown(keeps_up_to_the_bound, keep_nothing),
+		cmocka_unit_test_teardown(what_is_freed_last_is_kept, keep_nothing),
+		cmocka_unit_test_teardown(too_large_to_keep, keep_nothing),
 		cmocka_unit_test_teardown(keeps_an_eighth_of_what_is_in_use, keep_nothing),
 		cmocka_unit_test_teardown(what_is_kept_serves_first, keep_nothing),
 		cmocka_unit_test_teardown(kept_memory_is_zeroed_for_calloc, keep_nothing),
@@ -257,6 +354,7 @@ int main(void)
 		cmocka_unit_test_teardown(purging_returns_all, keep_nothing),
 		cmocka_unit_test_teardown(child_of_fork_knows_what_is_kept, keep_nothing),
 		cmocka_unit_test_teardown(nothing_is_handed_out_twice, keep_nothing),
+		cmocka_unit_test_teardown(the_first_fit_is_found, keep_nothing),
 	};
 
 	return cmocka_run_group_tests_name("pool", tests, start, NULL);
