@@ -69,7 +69,7 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 
 void *ts_large_alloc(struct ts_lane *lane, size_t bytes, size_t align)
 {
-	uint64_t chunks = (bytes + TS_CHUNK_BYTES - 1) >> TS_CHUNK_SHIFT;
+	uint64_t chunks = (bytes + !bytes + TS_CHUNK_BYTES - 1) >> TS_CHUNK_SHIFT;
 	uint32_t align_chunks = align > TS_CHUNK_BYTES ? (uint32_t)(align >> TS_CHUNK_SHIFT) : 1;
 	uint32_t chunk;
 

@@ -150,13 +150,13 @@ static void aligned(void **state)
 	static const size_t bad[] = { 0, 3, 24, 100, 8 * MIB, ((size_t)1 << 63), SIZE_MAX };
 
 	for (size_t alignment = 1; alignment <= 4 * MIB; alignment *= 2) {
-		for (size_t bytes = 1; bytes <= 300000; bytes = bytes * 3 + 7) {
+		for (size_t bytes = 0; bytes <= 300000; bytes = bytes * 3 + 7) {
 			void *p = tslab_aligned_alloc(alignment, bytes);
 
 			assert_non_null(p);
 			assert_int_equal((uintptr_t)p % alignment, 0);
 			assert_int_equal((uintptr_t)p % TSLAB_ALIGNMENT, 0);
-			assert_true(tslab_usable_size(p) >= bytes);
+			assert_true(tslab_usable_size(p) >= bytes + !bytes);
 			fill(p, bytes, alignment);
 			assert_true(holds(p, bytes, alignment));
 			tslab_free(p);
