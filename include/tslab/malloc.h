@@ -19,7 +19,8 @@
  * free of what is no object's start are refused, counted and reported in one line on stderr, and
  * TSLAB_ON_ERROR=abort makes them fatal. mallopt and malloc_info still speak of glibc's own, empty heap.
  *
- * Freed memory is kept for reuse up to a bound: 1 MiB a thread, and for the process 64 MiB, or an eighth of
+ * Freed memory is kept for reuse up to a bound: 1 MiB a thread and 2.75 MiB more if it uses sizes of all
+ * classes, and for the process 64 MiB, or an eighth of
  * the memory in use where that is more. TSLAB_RETAIN=16M sets another number for the process, 0 keeps
  * nothing there; malloc_trim returns all of it, but what other threads keep.
  *

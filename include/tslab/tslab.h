@@ -64,8 +64,11 @@ typedef uint64_t tslab_handle_t;
 struct tslab_heap_options {
 	size_t struct_bytes;  /* sizeof(struct tslab_heap_options) of the caller */
 	uint64_t limit_bytes; /* most memory the heap may hold; 0 = no limit */
-	uint64_t retain_bytes; /* memory kept per thread for reuse instead of going to the OS; 0 = none */
-	const char *name; /* shown by the tools; copied; NULL = "heap-<id>" */
+	uint64_t retain_bytes; /* memory kept per thread for reuse instead of going to the OS; 0 = none.
+				* An epoch that is open keeps in each thread some of what is freed in it
+				* as well, a few slabs of each size class: 2.75 MiB at most by default,
+				* nothing if this is 0 or there is a limit */
+	const char *name;      /* shown by the tools; copied; NULL = "heap-<id>" */
 };
 
 #define TSLAB_RETAIN_DEFAULT_BYTES ((uint64_t)1 << 20)
@@ -309,7 +312,7 @@ TSLAB_API void *tslab_realloc(void *ptr, size_t bytes) __attribute__((warn_unuse
  * tslab_aligned_alloc - allocate at a multiple of @alignment
  * @alignment: a power of two up to 4 MiB
  *
- * Up to 8 KiB it costs what tslab_malloc() does for @bytes rounded up to a multiple of @alignment.
+ * For alignments up to 8 KiB the cost is about that of tslab_malloc() for @bytes, rounded up to a multiple.
  *
  * Return: as tslab_malloc; NULL with EINVAL for another alignment.
  */

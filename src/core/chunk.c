@@ -19,7 +19,7 @@ static uint64_t free_count;
 static uint64_t dirty_count;
 static uint64_t first_free; /* no chunk below is free */
 static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_chunk_keep */
-static uint64_t evicted;    /* behind what was taken last to make room */
+static uint64_t evicted; /* behind what was taken last to make room: the next is looked for from there on */
 
 /* What the pool may hold: so much at least, and as a part of the memory in use. */
 #define KEEP_DEFAULT_BYTES ((uint64_t)64 << 20)
@@ -397,9 +397,11 @@ static void purge(const struct ts_chunk_batch *batch)
 	ts_unlock(&ts_lock_pool);
 }
 
-/* Pool lock held: a run that it holds, of up to so many chunks, round and round. */
-static struct ts_chunk_batch take_to_evict(uint64_t chunks)
+/* Pool lock held: a run that it holds, of up to `surplus` chunks, and of no more than twice what comes. */
+static struct ts_chunk_batch take_to_evict(uint64_t surplus, const struct ts_chunk_batch *coming)
 {
+	uint64_t twice = 2 * (uint64_t)coming->chunks;
+	uint64_t chunks = surplus < twice ? surplus : twice;
 	struct ts_chunk_batch batch = { 0, 0, false };
 
 	batch.start = (uint32_t)find_run_from(dirty_map, evicted, 1, 1);
@@ -416,9 +418,9 @@ static struct ts_chunk_batch take_to_evict(uint64_t chunks)
 }
 
 /*
- * What was freed last is kept, and what lay in the pool longer goes: else a pool full of runs that are too short
- * for what the program allocates now would send each of its objects to the OS and back. A few runs at most, so
- * that a free does not pay for all of them.
+ * What comes is kept, and other runs go, in turn: else a pool full of runs that are too short for what the program
+ * allocates now would send each of its objects to the OS and back. A few runs at most and not much more than comes,
+ * so that a free does not pay for all of them; if that is not enough, what comes goes as well.
  */
 static bool keep(const struct ts_chunk_batch *batch)
 {
@@ -433,7 +435,7 @@ static bool keep(const struct ts_chunk_batch *batch)
 			ts_redzone_put(batch->start, batch->chunks);
 			add_free(batch->start, batch->chunks, true);
 		} else if (runs < EVICTED_RUNS && batch->chunks <= most_kept()) {
-			old = take_to_evict(dirty_count + batch->chunks - most_kept());
+			old = take_to_evict(dirty_count + batch->chunks - most_kept(), batch);
 		}
 		ts_unlock(&ts_lock_pool);
 		if (kept || !old.chunks)

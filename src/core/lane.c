@@ -289,8 +289,9 @@ static void forget_live(struct ts_lane *lane, uint32_t chunk, unsigned count)
 }
 
 /*
- * Not what one block of each class in use holds, and as much again if the heap retains that: a few live objects of
- * many sizes would give all slabs back and take them again, which costs more than ten times what they do.
+ * Not as long as no more is free than one block of each class in use holds, and as much again up to what the heap
+ * retains: a few live objects of many sizes would give all slabs back and take them again, which costs more than
+ * ten times what they do. A heap that retains nothing, and one with a limit, want their memory back at once.
  */
 static bool worth_trimming(struct ts_lane *lane)
 {
@@ -298,9 +299,10 @@ static bool worth_trimming(struct ts_lane *lane)
 	uint64_t retained = ts_lane_heap(lane)->retain_bytes;
 	uint64_t kept = blocks + (blocks < retained ? blocks : retained);
 
-	if (lane->listed_bytes <= kept)
-		lane->trim_at_bytes = kept;
-	return lane->listed_bytes > kept;
+	if (!retained || ts_epoch_limited(lane) || lane->listed_bytes > kept)
+		return true;
+	lane->trim_at_bytes = kept;
+	return false;
 }
 
 bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)

@@ -5,7 +5,7 @@
 
 #include "lane.h"
 
-/* Slots that a block of this class holds: few enough to be at most 64 KiB of memory. */
+/* Slots that a block of this class holds: at most 64 KiB of memory, but four slots at least. */
 unsigned ts_stack_capacity(unsigned c);
 
 /* What one block of each class in use holds. */

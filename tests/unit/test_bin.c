@@ -166,7 +166,7 @@ static void few_objects_of_many_sizes(void **state)
 				assert_non_null(*p);
 			}
 			after = counters();
-			/* Half a slab of each class is 20 chunks; a class may have several. */
+			/* A slab of each class is 8 chunks; a class may have several, and the lane is warm or not. */
 			assert_true(after.slow_path_misses - before.slow_path_misses <= 100);
 			for (unsigned n = 0; n < count; n++) {
 				tslab_free(live[n]);
@@ -175,6 +175,54 @@ static void few_objects_of_many_sizes(void **state)
 			assert_int_equal(tslab_scope_close(epoch), 0);
 		}
 	}
+}
+
+/* What an epoch keeps that was freed in it is bounded; with a limit, or nothing retained, it is a chunk or two. */
+static void emptied_epochs_keep_little(void **state)
+{
+	enum { EACH = 64 };
+	static const struct {
+		uint64_t retain_bytes, limit_bytes, most_kept_bytes;
+	} heaps[] = { { 1 << 20, 0, 3 << 20 }, { 0, 0, 3 << 18 }, { 1 << 20, 1 << 30, 3 << 18 } };
+	static void *objects[CLASS_COUNT][EACH];
+
+	(void)state;
+	for (unsigned h = 0; h < sizeof(heaps) / sizeof(heaps[0]); h++) {
+		tslab_heap *heap = new_heap("emptied", heaps[h].limit_bytes, heaps[h].retain_bytes);
+		tslab_epoch_t epoch = begin(heap, "emptied");
+		struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+		for (unsigned c = 0; c < CLASS_COUNT; c++)
+			for (unsigned i = 0; i < EACH; i++)
+				objects[c][i] = tslab_malloc(class_bytes[c]);
+		for (unsigned c = 0; c < CLASS_COUNT; c++)
+			for (unsigned i = 0; i < EACH; i++)
+				tslab_free(objects[c][i]);
+		assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+		assert_true(s.committed_bytes <= heaps[h].most_kept_bytes);
+		assert_int_equal(tslab_scope_close(epoch), 0);
+		assert_int_equal(tslab_heap_destroy(heap), 0);
+	}
+}
+
+/* Memory that was freed serves another class before the limit refuses it. */
+static void freed_memory_counts_for_the_limit(void **state)
+{
+	enum { LIMIT = 256 << 10 };
+	static const unsigned sizes[] = { 8192, 4096, 2048, 1024 };
+	static void *objects[LIMIT / 1024];
+	tslab_epoch_t epoch = begin(NULL, "limited");
+	unsigned count = 0;
+
+	(void)state;
+	assert_int_equal(tslab_epoch_set_limit(epoch, LIMIT), 0);
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned n = 0; n < LIMIT / 4 / sizes[i]; n++)
+			assert_non_null(objects[count++] = tslab_malloc(sizes[i]));
+	for (unsigned n = 0; n < count; n++)
+		tslab_free(objects[n]);
+	assert_non_null(tslab_malloc(100));
+	assert_int_equal(tslab_scope_discard(epoch), 0);
 }
 
 struct full_slab {
@@ -399,6 +447,8 @@ int main(void)
 		cmocka_unit_test(trim_with_a_reserve),
 		cmocka_unit_test(trim_returns_what_a_walk_finds),
 		cmocka_unit_test(few_objects_of_many_sizes),
+		cmocka_unit_test(emptied_epochs_keep_little),
+		cmocka_unit_test(freed_memory_counts_for_the_limit),
 		cmocka_unit_test(statistics_of_many_slabs),
 		cmocka_unit_test(child_discards_a_full_slab),
 		cmocka_unit_test(requests_of_one_kind),

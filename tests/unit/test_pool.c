@@ -97,7 +97,7 @@ static void keeps_up_to_the_bound(void **state)
 }
 
 /*
- * A pool full of single chunks makes room for what is freed now: it goes to the OS a few times, and is then at
+ * A pool full of single chunks makes room for what is freed now: that goes to the OS a few times, and is then at
  * hand, where it would go each time if the single chunks stayed.
  */
 static void what_is_freed_last_is_kept(void **state)
@@ -128,15 +128,42 @@ static void what_is_freed_last_is_kept(void **state)
 static void too_large_to_keep(void **state)
 {
 	struct tslab_process_stats before, after;
+	void *kept = memset(large(2 * MIB), 1, 2 * MIB);
+	void *behind = large(TS_CHUNK_BYTES);
 
 	(void)state;
 	ts_chunk_keep(2 * MIB);
-	tslab_free(memset(large(2 * MIB), 1, 2 * MIB));
+	tslab_free(kept);
 	before = counters();
 	tslab_free(memset(large(3 * MIB), 1, 3 * MIB));
 	after = counters();
+	assert_int_equal(after.pool_bytes, 2 * MIB);
+	tslab_free(behind);
 	assert_int_equal(after.purge_calls - before.purge_calls, 1);
 	assert_int_equal(after.purge_bytes - before.purge_bytes, 3 * MIB);
+}
+
+/* The bound falls with the memory in use: one free does not pay for all that is too much. */
+static void a_free_gives_back_little(void **state)
+{
+	struct tslab_process_stats before, after;
+	void *held, *kept, *one;
+
+	(void)state;
+	ts_chunk_keep(MIB);
+	held = large(160 * MIB);
+	kept = memset(large(16 * MIB), 1, 16 * MIB);
+	one = large(TS_CHUNK_BYTES);
+	tslab_free(kept);
+	assert_true(counters().pool_bytes >= 16 * MIB);
+	ts_chunk_keep(0);
+	tslab_free(held);
+	ts_chunk_keep(MIB);
+	before = counters();
+	tslab_free(memset(one, 1, TS_CHUNK_BYTES));
+	after = counters();
+	assert_in_range(after.purge_calls - before.purge_calls, 2, 10);
+	assert_in_range(after.purge_bytes - before.purge_bytes, 2 * TS_CHUNK_BYTES, 2 * MIB);
 }
 
 static void keeps_an_eighth_of_what_is_in_use(void **state)
@@ -347,6 +374,7 @@ int main(void)
 		cmocka_unit_test_teardown(keeps_up_to_the_bound, keep_nothing),
 		cmocka_unit_test_teardown(what_is_freed_last_is_kept, keep_nothing),
 		cmocka_unit_test_teardown(too_large_to_keep, keep_nothing),
+		cmocka_unit_test_teardown(a_free_gives_back_little, keep_nothing),
 		cmocka_unit_test_teardown(keeps_an_eighth_of_what_is_in_use, keep_nothing),
 		cmocka_unit_test_teardown(what_is_kept_serves_first, keep_nothing),
 		cmocka_unit_test_teardown(kept_memory_is_zeroed_for_calloc, keep_nothing),
