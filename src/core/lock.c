@@ -63,13 +63,3 @@ bool ts_lock(struct ts_mutex *lock)
 	count_fast(lock);
 	return false;
 }
-
-void ts_unlock(struct ts_mutex *lock)
-{
-	if (lock->depth) {
-		lock->depth--;
-		return;
-	}
-	ts_a64_store_rlx(&lock->owner, 0);
-	pthread_mutex_unlock(&lock->mutex);
-}
