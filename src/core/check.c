@@ -48,7 +48,15 @@ static uint64_t stack_length(const struct ts_bin *bin)
 /* Slots of one class by state, from the bits. */
 struct tally {
 	uint64_t live, free;
+	uint64_t open; /* nodes without a slot that are not sealed */
 };
+
+/* A node in which no slot starts. */
+static bool sealed(uint64_t node)
+{
+	return !~ts_a64_load_rlx(&ts_range.nodes[node].local) &&
+	       ts_a64_load_rlx(&ts_range.nodes[node].remote) == TS_NODE_SEALED;
+}
 
 static void tally_unit(uint32_t unit, const struct ts_bin *bin, unsigned c, struct tally *tally)
 {
@@ -59,6 +67,7 @@ static void tally_unit(uint32_t unit, const struct ts_bin *bin, unsigned c, stru
 		uint64_t node = (uint64_t)unit * TS_UNIT_NODES + n;
 		uint64_t starts = ~ts_sizeclass_template[c][place];
 
+		tally->open += !starts && !sealed(node);
 		for (; starts; starts &= starts - 1) {
 			uint64_t t = (node << 6) + (uint64_t)__builtin_ctzll(starts);
 			bool set = ts_a64_load_rlx(&ts_range.nodes[node].local) >> (t & 63) & 1;
@@ -120,6 +129,8 @@ bool ts_check_lane(struct ts_lane *lane, const char **why)
 
 		if (listed == UINT64_MAX)
 			return fail(why, "a stack entry is no free slot of its bin");
+		if (tally[c].open)
+			return fail(why, "a node without a slot is not sealed");
 		if (!lane->unlisted && !lane->settled &&
 		    listed + waiting_slots(lane, c) != tally[c].free)
 			return fail(why, "stack length differs from the free bits");

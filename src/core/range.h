@@ -55,6 +55,7 @@ struct ts_chunk {
 	uint8_t handles_issued; /* since gen_base rose last */
 	uint8_t empty;          /* trim's mark */
 	uint8_t dirty;          /* may hold old bytes; 0 = reads as zeroes; see also redzone.h */
+	uint8_t sealed;         /* its nodes are, but those where a slot starts now */
 	/* Class of each unit's slab, now or last, or TS_CLASS_LARGE: whom a return is charged to. */
 	uint8_t unit_class[TS_CHUNK_UNITS];
 } __attribute__((aligned(64)));

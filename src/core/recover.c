@@ -108,9 +108,10 @@ static void release_chunk(uint32_t chunk, struct ts_chunk_batch *batch)
 {
 	uint32_t first = chunk * TS_CHUNK_UNITS;
 
-	ts_slab_kill_slots(chunk);
 	for (uint32_t u = first; u < first + TS_CHUNK_UNITS; u++)
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
+	/* Before it serves again. */
+	ts_range.chunks[chunk].sealed = 0;
 	ts_slab_outdate_handles(chunk);
 	ts_a32_store_rlx(&ts_range.chunks[chunk].lane, 0);
 	ts_owner_show(chunk, 1, 0);

@@ -25,6 +25,7 @@ const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 2] = {
 	[0 ... TS_SMALL_MAX_BYTES / TS_GRANULE_BYTES + 1] = TS_CLASS_GATE * TS_PLACE_BYTES
 };
 uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
+uint64_t ts_sizeclass_start_nodes[TS_CLASS_COUNT];
 
 static unsigned smallest_that_holds(size_t bytes)
 {
@@ -47,6 +48,7 @@ static void fill_template(unsigned c)
 		unsigned granule = slot * (class->bytes >> TS_GRANULE_SHIFT);
 
 		words[granule / 64] &= ~((uint64_t)1 << (granule % 64));
+		ts_sizeclass_start_nodes[c] |= (uint64_t)1 << (granule / 64);
 	}
 }
 

@@ -43,6 +43,10 @@ extern TS_HIDDEN const uint16_t ts_sizeclass_gated[TS_SMALL_MAX_BYTES / TS_GRANU
 #define ts_sizeclass_sampled (ts_sizeclass_gated + 1)
 /* Local bits of a fresh slab: 0 where a slot starts, 1 elsewhere. */
 extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MAX * TS_UNIT_NODES];
+/* Bit = node of a slab in which a slot starts. */
+extern TS_HIDDEN uint64_t ts_sizeclass_start_nodes[TS_CLASS_COUNT];
+
+_Static_assert(TS_SLAB_UNITS_MAX *TS_UNIT_NODES <= 64, "a slab's nodes have a bit each");
 
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {

@@ -12,6 +12,8 @@
 #include "redzone.h"
 #include "thread.h"
 
+#define NO_HURRY_BYTES ((uint64_t)8 << 20) /* little against what the pool keeps */
+
 static uint64_t unit_granule(uint32_t unit)
 {
 	return (uint64_t)unit * TS_UNIT_GRANULES;
@@ -30,12 +32,41 @@ static void add_units(struct ts_lane *lane, unsigned c, int units)
 	ts_bump_word(&lane->stat->w.units_live, (uint64_t)(int64_t)units);
 }
 
+/* Nodes of a unit in which a slot starts, a bit each; 0 if it carries no slab. The others stay sealed. */
+static uint64_t unit_starts(uint32_t unit)
+{
+	unsigned c = ts_range.chunks[unit / TS_CHUNK_UNITS].unit_class[unit % TS_CHUNK_UNITS];
+	unsigned place = (unit - ts_slab_first_unit(unit)) * TS_UNIT_NODES;
+
+	return unit_bin(unit) ? ts_sizeclass_start_nodes[c] >> place & ((1u << TS_UNIT_NODES) - 1) :
+				0;
+}
+
+/* Of the nodes from the first on: nothing in them can be freed. */
+static void kill_nodes(struct ts_node *first, uint64_t which)
+{
+	for (uint64_t rest = which; rest; rest &= rest - 1)
+		ts_a64_store_rlx(&first[__builtin_ctzll(rest)].local, UINT64_MAX);
+}
+
 /* -- chunks of a lane --------------------------------------------------------------------------- */
+
+/* Nobody can free in them yet: none of their units has a header. */
+static void seal_nodes(uint64_t first, unsigned count)
+{
+	for (struct ts_node *node = &ts_range.nodes[first]; count-- > 0; node++) {
+		ts_a64_store_rlx(&node->local, UINT64_MAX);
+		ts_a64_store_rlx(&node->remote, TS_NODE_SEALED);
+	}
+}
 
 static void link_chunk(struct ts_lane *lane, uint32_t chunk)
 {
 	struct ts_chunk *c = &ts_range.chunks[chunk];
 
+	if (!c->sealed)
+		seal_nodes((uint64_t)chunk * TS_CHUNK_NODES, TS_CHUNK_NODES);
+	c->sealed = 1;
 	ts_a32_store_rlx(&c->state, TS_CHUNK_SLABS);
 	c->units_used = 0;
 	c->empty = 0;
@@ -103,7 +134,7 @@ static void set_next(uint32_t slab, uint32_t next)
 	ts_a32_store_rlx(ts_range_chain(slab), flags | next);
 }
 
-/* Nothing of the slab can be freed. The order: header first, for a turner (ORD-8) and for recovery. */
+/* Nothing of the slab can be freed. The order: header first, for a turner (ORD-8). */
 static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 {
 	unsigned units = ts_sizeclasses[c].slab_units;
@@ -111,11 +142,12 @@ static void open_units(struct ts_lane *lane, unsigned c, uint32_t first)
 
 	for (uint32_t u = first; u < first + units; u++) {
 		ts_a32_store_rlx(ts_range_chain(u), u == first ? 0 : TS_CHAIN_INSIDE | (u - first));
-		ts_a64_store_rlx(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 		ts_range.chunks[u / TS_CHUNK_UNITS].unit_class[u % TS_CHUNK_UNITS] = (uint8_t)c;
+		/* ORD-24 release: in the copy that a fork makes, a unit with a header has sealed nodes. */
+		ts_a64_store_rel(&ts_range.headers[u], (uintptr_t)&lane->bin[c]);
 	}
-	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
-		ts_node_open(&nodes[n], UINT64_MAX);
+	for (uint64_t rest = ts_sizeclass_start_nodes[c]; rest; rest &= rest - 1)
+		ts_node_open(&nodes[__builtin_ctzll(rest)], UINT64_MAX);
 	ts_redzone_open(first, units);
 	ts_slab_retag_units(first, units);
 }
@@ -207,8 +239,11 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 		lane->slab[c] = slab;
 		ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING);
 		set_bounds(bin, c, slab);
-		for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
+		for (uint64_t rest = ts_sizeclass_start_nodes[c]; rest; rest &= rest - 1) {
+			unsigned n = (unsigned)__builtin_ctzll(rest);
+
 			ts_a64_store_rel(&nodes[n].local, ts_sizeclass_template[c][n]); /* ORD-24 */
+		}
 	}
 	note_mode(lane, c);
 }
@@ -263,26 +298,22 @@ static void retire_uncarved(const struct ts_bin *bin, unsigned c, uint32_t slab)
 {
 	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
 	uint64_t bytes = (uint64_t)ts_sizeclasses[c].slab_units << TS_UNIT_SHIFT;
-	uint64_t end_node = (uint64_t)(slab + ts_sizeclasses[c].slab_units) * TS_UNIT_NODES;
-	uint64_t bump, granule, node;
+	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
+	uint64_t bump, granule, n;
 
 	if (!uncarved_slots(bin, start, start + bytes, &bump))
 		return;
-	granule = (bump - (uintptr_t)ts_range.base) >> TS_GRANULE_SHIFT;
-	node = granule >> 6;
+	granule = (bump - start) >> TS_GRANULE_SHIFT;
+	n = granule >> 6;
 	/* Its lower bits are those of slots that were. */
-	ts_a64_store_rlx(&ts_range.nodes[node].local, ts_a64_load_rlx(&ts_range.nodes[node].local) |
-							      UINT64_MAX << (granule & 63));
-	while (++node < end_node)
-		ts_a64_store_rlx(&ts_range.nodes[node].local, UINT64_MAX);
+	ts_a64_store_rlx(&nodes[n].local,
+			 ts_a64_load_rlx(&nodes[n].local) | UINT64_MAX << (granule & 63));
+	kill_nodes(nodes, ts_sizeclass_start_nodes[c] & ~(uint64_t)1 << n);
 }
 
 static void kill_slab(unsigned c, uint32_t slab)
 {
-	struct ts_node *nodes = &ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES];
-
-	for (unsigned n = 0; n < ts_sizeclasses[c].slab_units * TS_UNIT_NODES; n++)
-		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
+	kill_nodes(&ts_range.nodes[(uint64_t)slab * TS_UNIT_NODES], ts_sizeclass_start_nodes[c]);
 }
 
 /* Slabs that wait behind the one being carved get the bits of fresh ones. */
@@ -464,37 +495,39 @@ uint32_t ts_slab_count_live(uint32_t chunk)
 	unsigned used = ts_range.chunks[chunk].units_used;
 	uint32_t live = 0;
 
-	for (unsigned u = 0; u < used; u++, node += TS_UNIT_NODES) {
-		if (!unit_bin(chunk * TS_CHUNK_UNITS + u))
-			continue;
-		for (unsigned n = 0; n < TS_UNIT_NODES; n++)
-			live += (uint32_t)__builtin_popcountll(
-				~ts_a64_load_rlx(&ts_range.nodes[node + n].local));
-	}
+	for (unsigned u = 0; u < used; u++, node += TS_UNIT_NODES)
+		for (uint64_t rest = unit_starts(chunk * TS_CHUNK_UNITS + u); rest; rest &= rest - 1)
+			live += (uint32_t)__builtin_popcountll(~ts_a64_load_rlx(
+				&ts_range.nodes[node + (unsigned)__builtin_ctzll(rest)].local));
 	return live;
 }
 
 void ts_slab_kill_slots(uint32_t chunk)
 {
-	struct ts_node *nodes = &ts_range.nodes[(uint64_t)chunk * TS_CHUNK_NODES];
-	unsigned used = ts_range.chunks[chunk].units_used;
+	uint32_t first = chunk * TS_CHUNK_UNITS;
 
-	for (unsigned n = 0; n < used * TS_UNIT_NODES; n++)
-		ts_a64_store_rlx(&nodes[n].local, UINT64_MAX);
+	for (uint32_t u = first; u < first + ts_range.chunks[chunk].units_used; u++)
+		kill_nodes(&ts_range.nodes[(uint64_t)u * TS_UNIT_NODES], unit_starts(u));
 }
 
 /* -- return ------------------------------------------------------------------------------------- */
 
-/* All nodes of a unit, or none: what is sealed carries no slab. */
+static void unseal_nodes(struct ts_node *first, uint64_t which)
+{
+	for (uint64_t rest = which; rest; rest &= rest - 1)
+		ts_node_unseal(&first[__builtin_ctzll(rest)]);
+}
+
+/* All nodes of a unit, or none that was not: what is sealed carries no slab. */
 static bool seal_unit(uint32_t unit)
 {
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)unit * TS_UNIT_NODES];
+	uint64_t starts = unit_starts(unit);
 
-	for (unsigned n = 0; n < TS_UNIT_NODES; n++) {
-		if (ts_node_seal(&nodes[n]))
+	for (uint64_t rest = starts; rest; rest &= rest - 1) {
+		if (ts_node_seal(&nodes[__builtin_ctzll(rest)]))
 			continue;
-		while (n-- > 0)
-			ts_node_unseal(&nodes[n]);
+		unseal_nodes(nodes, starts ^ rest);
 		return false;
 	}
 	return true;
@@ -548,19 +581,28 @@ void ts_slab_return_if_empty(struct ts_lane *lane, uint32_t chunk)
 
 /* -- trim --------------------------------------------------------------------------------------- */
 
-static bool all_free(uint32_t chunk)
+static bool unit_free(uint32_t unit)
 {
-	struct ts_node *nodes = &ts_range.nodes[(uint64_t)chunk * TS_CHUNK_NODES];
-	unsigned used = ts_range.chunks[chunk].units_used;
+	const struct ts_node *nodes = &ts_range.nodes[(uint64_t)unit * TS_UNIT_NODES];
+	bool waits = ts_slab_waits(ts_slab_first_unit(unit));
 
-	for (unsigned n = 0; n < used * TS_UNIT_NODES; n++) {
-		uint32_t unit = chunk * TS_CHUNK_UNITS + n / TS_UNIT_NODES;
+	for (uint64_t rest = unit_starts(unit); rest; rest &= rest - 1) {
+		const struct ts_node *node = &nodes[__builtin_ctzll(rest)];
 
-		if (ts_a64_load_rlx(&nodes[n].remote) && unit_bin(unit))
-			return false;
-		if (~ts_a64_load_rlx(&nodes[n].local) && !ts_slab_waits(ts_slab_first_unit(unit)))
+		if (ts_a64_load_rlx(&node->remote) || (~ts_a64_load_rlx(&node->local) && !waits))
 			return false;
 	}
+	return true;
+}
+
+static bool all_free(uint32_t chunk)
+{
+	uint32_t first = chunk * TS_CHUNK_UNITS;
+	unsigned used = ts_range.chunks[chunk].units_used;
+
+	for (uint32_t u = first; u < first + used; u++)
+		if (!unit_free(u))
+			return false;
 	return used > 0;
 }
 
@@ -623,10 +665,23 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 	note_mode(lane, c);
 }
 
+/*
+ * To look costs a little for each chunk, and what goes may be wanted back: not before an eighth of the lane more has
+ * been freed. Of a lane that never ends up to half: what it lets go stays in the pool, so there is no hurry.
+ */
+static uint64_t bytes_to_next_look(const struct ts_lane *lane)
+{
+	uint64_t bytes = ts_lane_bytes(lane);
+	uint64_t half = bytes / 2 < NO_HURRY_BYTES ? bytes / 2 : NO_HURRY_BYTES;
+	uint64_t step = bytes / 8 < TS_CHUNK_BYTES ? TS_CHUNK_BYTES : bytes / 8;
+
+	return step < half && ts_lane_never_ends(lane) && !ts_epoch_limited(lane) ? half : step;
+}
+
 void ts_lane_trim(struct ts_lane *lane)
 {
 	struct ts_chunk_batch batch = { 0, 0, ts_lane_never_ends(lane) };
-	uint64_t step = ts_lane_bytes(lane) / 8;
+	uint64_t look_after = bytes_to_next_look(lane);
 	uint32_t next;
 
 	ts_bump_word(&lane->stat->w.trims, 1);
@@ -644,8 +699,7 @@ void ts_lane_trim(struct ts_lane *lane)
 		}
 		ts_chunk_flush(&batch);
 	}
-	/* Looking costs a little for each chunk: do it again when an eighth more has been freed. */
-	lane->trim_at_bytes = lane->listed_bytes + (step > TS_CHUNK_BYTES ? step : TS_CHUNK_BYTES);
+	lane->trim_at_bytes = lane->listed_bytes + look_after;
 }
 
 /* -- fork recovery ------------------------------------------------------------------------------ */
@@ -693,9 +747,12 @@ static uint32_t adopt_slab(struct ts_lane *lane, uint32_t first)
 	unsigned units = ts_sizeclasses[c].slab_units;
 	uint32_t live = 0;
 
-	for (unsigned n = 0; n < units * TS_UNIT_NODES; n++)
+	for (uint64_t rest = ts_sizeclass_start_nodes[c]; rest; rest &= rest - 1) {
+		unsigned n = (unsigned)__builtin_ctzll(rest);
+
 		live += adopt_node(lane, c, (uint64_t)first * TS_UNIT_NODES + n,
 				   ts_sizeclass_template[c][n]);
+	}
 	ts_a32_store_rlx(ts_range_chain(first), 0);
 	if (!lane->settled) {
 		if (lane->slab[c])
@@ -727,8 +784,7 @@ void ts_slab_keep_chunk(struct ts_lane *lane, uint32_t chunk)
 		if (!unit_bin(u))
 			continue;
 		add_units(lane, ts_lane_class(lane, unit_bin(u)), 1);
-		for (unsigned n = 0; n < TS_UNIT_NODES; n++)
-			ts_node_unseal(&ts_range.nodes[(uint64_t)u * TS_UNIT_NODES + n]);
+		unseal_nodes(&ts_range.nodes[(uint64_t)u * TS_UNIT_NODES], unit_starts(u));
 	}
 }
 
@@ -739,10 +795,11 @@ void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
 	uint32_t end = first + c->units_used;
 	unsigned used = c->units_used;
 
+	/* One whose nodes were just being sealed has no slab yet. */
 	link_chunk(lane, chunk);
 	c->units_used = (uint8_t)used;
 	c->live = 0;
-	for (uint32_t u = first; u < end;) {
+	for (uint32_t u = first; u < first + TS_CHUNK_UNITS;) {
 		if (slab_whole(lane, u, end)) {
 			unsigned class = ts_lane_class(lane, unit_bin(u));
 
@@ -751,12 +808,7 @@ void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
 			continue;
 		}
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
-		for (unsigned n = 0; n < TS_UNIT_NODES; n++) {
-			struct ts_node *node = &ts_range.nodes[(uint64_t)u * TS_UNIT_NODES + n];
-
-			ts_a64_store_rlx(&node->local, UINT64_MAX);
-			ts_a64_store_rlx(&node->remote, TS_NODE_SEALED);
-		}
+		seal_nodes((uint64_t)u * TS_UNIT_NODES, TS_UNIT_NODES);
 		u++;
 	}
 	if (used < TS_CHUNK_UNITS)

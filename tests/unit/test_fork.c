@@ -432,6 +432,58 @@ static void fork_under_load(void **state)
 	assert_int_equal(tslab_heap_destroy(busy.heap), 0);
 }
 
+/* -- fork while another thread opens slabs in memory that was never used ------------------------- */
+
+enum { FORKS = 50, SLABS = 8000 };
+
+static struct {
+	tslab_epoch_t epoch;
+	uint64_t made, allowed;
+} opener;
+
+static void *open_slabs(void *unused)
+{
+	if (tslab_domain_enter(opener.epoch))
+		abort();
+	/* Eight to a slab; nothing is written, so that the memory costs nothing. */
+	while (opener.made < SLABS * 8 * FORKS) {
+		if (opener.made == __atomic_load_n(&opener.allowed, __ATOMIC_RELAXED))
+			continue;
+		if (!tslab_malloc(1000))
+			abort();
+		__atomic_store_n(&opener.made, opener.made + 1, __ATOMIC_RELEASE);
+	}
+	if (tslab_domain_exit(opener.epoch))
+		abort();
+	return unused;
+}
+
+/* One object may have been on its way to the other thread; a slab that was being opened has none. */
+static void count_what_lives(void *unused)
+{
+	tslab_epoch_t fresh = 0;
+
+	(void)unused;
+	REQUIRE(tslab_epoch_open(NULL, "recovers", &fresh) == 0);
+	REQUIRE(tslab_epoch_close(fresh) == 0);
+	REQUIRE(live_now(opener.epoch) - opener.made <= 1);
+}
+
+static void fork_beside_fresh_slabs(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	opener.epoch = new_epoch(NULL, "opener");
+	assert_int_equal(pthread_create(&thread, NULL, open_slabs, NULL), 0);
+	for (unsigned i = 1; i <= FORKS; i++) {
+		__atomic_store_n(&opener.allowed, i * SLABS * 8, __ATOMIC_RELAXED);
+		assert_true(exited_well(in_child(count_what_lives, NULL)));
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(tslab_epoch_discard(opener.epoch), 0);
+}
+
 /* -- fork while another thread has the loader's lock, as one has that unwinds an exception -- */
 
 #ifdef HAVE__DL_FIND_OBJECT
@@ -482,9 +534,13 @@ static void fork_beside_the_loader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(first_use_in_the_child), cmocka_unit_test(child_uses_everything),
-		cmocka_unit_test(frees_that_wait),        cmocka_unit_test(first_call_of_the_child),
-		cmocka_unit_test(children_of_children),   cmocka_unit_test(fork_under_load),
+		cmocka_unit_test(first_use_in_the_child),
+		cmocka_unit_test(child_uses_everything),
+		cmocka_unit_test(frees_that_wait),
+		cmocka_unit_test(first_call_of_the_child),
+		cmocka_unit_test(children_of_children),
+		cmocka_unit_test(fork_under_load),
+		cmocka_unit_test(fork_beside_fresh_slabs),
 #ifdef HAVE__DL_FIND_OBJECT
 		cmocka_unit_test(fork_beside_the_loader),
 #endif
