@@ -18,7 +18,7 @@ static uint64_t frontier; /* first chunk that was never handed out */
 static uint64_t free_count;
 static uint64_t dirty_count;
 static uint64_t first_free; /* no chunk below is free */
-static uint64_t keep_bytes; /* how much free memory the pool may hold; see ts_chunk_keep */
+static ts_a64 keep_bytes;   /* how much free memory the pool may hold; see ts_chunk_keep */
 static uint64_t evicted; /* behind what was taken last to make room: the next is looked for from there on */
 
 /* What the pool may hold: so much at least, and as a part of the memory in use. */
@@ -28,7 +28,8 @@ static uint64_t evicted; /* behind what was taken last to make room: the next is
 
 int ts_chunk_start(void)
 {
-	keep_bytes = ts_environment_bytes("TSLAB_RETAIN", 0, UINT64_MAX, KEEP_DEFAULT_BYTES);
+	ts_a64_store_rlx(&keep_bytes,
+			 ts_environment_bytes("TSLAB_RETAIN", 0, UINT64_MAX, KEEP_DEFAULT_BYTES));
 	frontier = 1; /* index 0 means "none" */
 	first_free = 1;
 	return 0;
@@ -37,8 +38,13 @@ int ts_chunk_start(void)
 void ts_chunk_keep(uint64_t bytes)
 {
 	ts_lock(&ts_lock_pool);
-	keep_bytes = bytes;
+	ts_a64_store_rlx(&keep_bytes, bytes);
 	ts_unlock(&ts_lock_pool);
+}
+
+bool ts_chunk_pool_keeps(void)
+{
+	return ts_a64_load_rlx(&keep_bytes) != 0; /* a hint, like what it is for */
 }
 
 /* The words of a chunk and its neighbours in one of two maps. */
@@ -365,8 +371,9 @@ static void charge_purge(const struct ts_chunk_batch *batch, bool purged)
 static uint64_t most_kept(void)
 {
 	uint64_t in_use = (frontier - 1 - free_count) * TS_CHUNK_BYTES / KEEP_SHARE;
+	uint64_t keep = ts_a64_load_rlx(&keep_bytes);
 
-	return keep_bytes ? (in_use > keep_bytes ? in_use : keep_bytes) / TS_CHUNK_BYTES : 0;
+	return keep ? (in_use > keep ? in_use : keep) / TS_CHUNK_BYTES : 0;
 }
 
 /* Before the pool has it: nobody else looks. */

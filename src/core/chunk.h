@@ -55,6 +55,7 @@ void ts_chunk_flush(struct ts_chunk_batch *batch);
  * returning it to the OS; 0 = none. At the start 64 MiB, or what TSLAB_RETAIN says.
  */
 void ts_chunk_keep(uint64_t bytes);
+bool ts_chunk_pool_keeps(void);
 /* What it holds goes to the OS. */
 void ts_chunk_purge_pool(void);
 /* The gauge of what it holds, after fork. */

@@ -12,7 +12,7 @@
  *
  * Invariants (docs/protocol.md has the whole list; the models in tests/model check them)
  *   I1 not HELD implies head == 0            I2 at most one thread has HELD
- *   I3 a node that carries a slab is queued, or owned by the thread that turned it, exactly while its
+ *   I3 a node in which slots start is queued, or owned by the thread that turned it, exactly while its
  *      remote word is not 0; so it is pushed by one thread, once
  *   I5 only the popper, or the turner that took HELD, clears remote, once every bit of it is in local
  *   I6 a freer touches neither node nor lane after its OR that was not the first, or its push
@@ -42,8 +42,8 @@
 #define TS_NODE_SEALED UINT64_MAX
 
 struct ts_node {
-	ts_a64 local;  /* bit = not freeable by anybody: free, interior or slack. Holder writes */
-	ts_a64 remote; /* bit = freed by another thread; all ones while the node carries no slab, but
+	ts_a64 local; /* bit = not freeable by anybody: free, interior or slack. Holder writes */
+	ts_a64 remote; /* bit = freed by another thread; all ones while no slot starts in the node, but
 			* 64 slots of 16 bytes may look the same: only the unit header tells */
 };
 
@@ -181,7 +181,14 @@ static inline void ts_node_unseal(struct ts_node *node)
 	ts_a64_store_rel(&node->remote, 0);
 }
 
-/* Holder: a sealed node gets a slab. Header and carve limit of its unit were stored before. */
+/* Sealed from the beginning. Its unit has no header, so that nobody can free in it yet. */
+static inline void ts_node_begin(struct ts_node *node)
+{
+	ts_a64_store_rlx(&node->local, UINT64_MAX);
+	ts_a64_store_rlx(&node->remote, TS_NODE_SEALED);
+}
+
+/* Holder: a sealed node gets a slab, or a large object. Header and carve limit of its unit were stored before. */
 static inline void ts_node_open(struct ts_node *node, uint64_t local)
 {
 	ts_a64_store_rlx(&node->local, local);

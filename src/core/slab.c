@@ -51,13 +51,10 @@ static void kill_nodes(struct ts_node *first, uint64_t which)
 
 /* -- chunks of a lane --------------------------------------------------------------------------- */
 
-/* Nobody can free in them yet: none of their units has a header. */
 static void seal_nodes(uint64_t first, unsigned count)
 {
-	for (struct ts_node *node = &ts_range.nodes[first]; count-- > 0; node++) {
-		ts_a64_store_rlx(&node->local, UINT64_MAX);
-		ts_a64_store_rlx(&node->remote, TS_NODE_SEALED);
-	}
+	while (count-- > 0)
+		ts_node_begin(&ts_range.nodes[first++]);
 }
 
 static void link_chunk(struct ts_lane *lane, uint32_t chunk)
@@ -667,7 +664,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 
 /*
  * To look costs a little for each chunk, and what goes may be wanted back: not before an eighth of the lane more has
- * been freed. Of a lane that never ends up to half: what it lets go stays in the pool, so there is no hurry.
+ * been freed. Of a lane that never ends up to half, if what it lets go stays in the pool: there is no hurry.
  */
 static uint64_t bytes_to_next_look(const struct ts_lane *lane)
 {
@@ -675,13 +672,15 @@ static uint64_t bytes_to_next_look(const struct ts_lane *lane)
 	uint64_t half = bytes / 2 < NO_HURRY_BYTES ? bytes / 2 : NO_HURRY_BYTES;
 	uint64_t step = bytes / 8 < TS_CHUNK_BYTES ? TS_CHUNK_BYTES : bytes / 8;
 
-	return step < half && ts_lane_never_ends(lane) && !ts_epoch_limited(lane) ? half : step;
+	return step < half && ts_chunk_pool_keeps() && ts_lane_never_ends(lane) &&
+			       !ts_epoch_limited(lane) ?
+		       half :
+		       step;
 }
 
 void ts_lane_trim(struct ts_lane *lane)
 {
 	struct ts_chunk_batch batch = { 0, 0, ts_lane_never_ends(lane) };
-	uint64_t look_after = bytes_to_next_look(lane);
 	uint32_t next;
 
 	ts_bump_word(&lane->stat->w.trims, 1);
@@ -699,7 +698,7 @@ void ts_lane_trim(struct ts_lane *lane)
 		}
 		ts_chunk_flush(&batch);
 	}
-	lane->trim_at_bytes = lane->listed_bytes + look_after;
+	lane->trim_at_bytes = lane->listed_bytes + bytes_to_next_look(lane);
 }
 
 /* -- fork recovery ------------------------------------------------------------------------------ */

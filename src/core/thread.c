@@ -220,6 +220,9 @@ static void end_thread(void *arg)
 	ts_tls.lane = &ts_lane_none;
 	abandon_scopes(thread);
 	if (thread->default_lane) {
+		/* Nobody may come for it: more than a thread may keep is not left there. */
+		if (ts_lane_bytes(thread->default_lane) > tslab_heap_default()->retain_bytes)
+			ts_lane_trim(thread->default_lane);
 		ts_lane_leave(thread->default_lane);
 		thread->default_lane = NULL;
 	}

@@ -205,6 +205,62 @@ static void emptied_epochs_keep_little(void **state)
 	}
 }
 
+/* -- in the default epoch, which never ends -- */
+
+enum { MANY = 16384 };
+
+static uint64_t in_default_epoch(void)
+{
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+	assert_int_equal(tslab_stats_epoch(tslab_epoch_default(tslab_heap_default()), &s), 0);
+	return s.committed_bytes;
+}
+
+static void free_after_all(unsigned count, size_t (*bytes_of)(unsigned i))
+{
+	static void *objects[MANY];
+
+	for (unsigned i = 0; i < count; i++)
+		objects[i] = tslab_malloc(bytes_of(i));
+	for (unsigned i = 0; i < count; i++)
+		tslab_free(objects[i]);
+}
+
+static size_t a_kib(unsigned i)
+{
+	(void)i;
+	return 1024;
+}
+
+static size_t of_each_class(unsigned i)
+{
+	return class_bytes[i % CLASS_COUNT];
+}
+
+static void *use_all_classes(void *unused)
+{
+	free_after_all(CLASS_COUNT * 64, of_each_class);
+	return unused;
+}
+
+static void what_all_was_freed_of_goes(void **state)
+{
+	uint64_t before = in_default_epoch();
+
+	(void)state;
+	free_after_all(MANY, a_kib);
+	assert_true(in_default_epoch() <= before + (256 << 10));
+	/* Threads that have ended leave hardly anything behind. */
+	for (unsigned i = 0; i < 4; i++) {
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, use_all_classes, NULL), 0);
+		pthread_join(thread, NULL);
+	}
+	assert_true(in_default_epoch() <= before + (512 << 10));
+}
+
 /* Memory that was freed serves another class before the limit refuses it. */
 static void freed_memory_counts_for_the_limit(void **state)
 {
@@ -448,6 +504,7 @@ int main(void)
 		cmocka_unit_test(trim_returns_what_a_walk_finds),
 		cmocka_unit_test(few_objects_of_many_sizes),
 		cmocka_unit_test(emptied_epochs_keep_little),
+		cmocka_unit_test(what_all_was_freed_of_goes),
 		cmocka_unit_test(freed_memory_counts_for_the_limit),
 		cmocka_unit_test(statistics_of_many_slabs),
 		cmocka_unit_test(child_discards_a_full_slab),

@@ -434,7 +434,7 @@ static void fork_under_load(void **state)
 
 /* -- fork while another thread opens slabs in memory that was never used ------------------------- */
 
-enum { FORKS = 50, SLABS = 8000 };
+enum { FORKS = 50, OBJECTS = 300 };
 
 static struct {
 	tslab_epoch_t epoch;
@@ -445,11 +445,13 @@ static void *open_slabs(void *unused)
 {
 	if (tslab_domain_enter(opener.epoch))
 		abort();
-	/* Eight to a slab; nothing is written, so that the memory costs nothing. */
-	while (opener.made < SLABS * 8 * FORKS) {
+	/* Of one unit, of several, and a large one; nothing is written, so that the memory costs nothing. */
+	static const size_t sizes[] = { 4000, 7000, 20000, 1000, 30000, 100000 };
+
+	while (opener.made < OBJECTS * FORKS) {
 		if (opener.made == __atomic_load_n(&opener.allowed, __ATOMIC_RELAXED))
 			continue;
-		if (!tslab_malloc(1000))
+		if (!tslab_malloc(sizes[opener.made % 6]))
 			abort();
 		__atomic_store_n(&opener.made, opener.made + 1, __ATOMIC_RELEASE);
 	}
@@ -477,7 +479,7 @@ static void fork_beside_fresh_slabs(void **state)
 	opener.epoch = new_epoch(NULL, "opener");
 	assert_int_equal(pthread_create(&thread, NULL, open_slabs, NULL), 0);
 	for (unsigned i = 1; i <= FORKS; i++) {
-		__atomic_store_n(&opener.allowed, i * SLABS * 8, __ATOMIC_RELAXED);
+		__atomic_store_n(&opener.allowed, i * OBJECTS, __ATOMIC_RELAXED);
 		assert_true(exited_well(in_child(count_what_lives, NULL)));
 	}
 	pthread_join(thread, NULL);
