@@ -139,6 +139,7 @@ unsigned bench_workloads_parts(const struct bench_workload *workload);
 void bench_pair_burst(struct bench_worker *worker);
 void bench_replace_prepare(struct bench_worker *worker);
 void bench_replace_burst(struct bench_worker *worker);
+void bench_batch_burst(struct bench_worker *worker);
 void bench_lifo_burst(struct bench_worker *worker);
 void bench_lookup_burst(struct bench_worker *worker);
 void bench_resident_prepare(struct bench_worker *worker);

@@ -63,6 +63,30 @@ void bench_replace_burst(struct bench_worker *worker)
 	worker->random = random;
 }
 
+/* All objects are allocated, then all freed, the first first. */
+void bench_batch_burst(struct bench_worker *worker)
+{
+	const struct bench_workload *workload = worker->run->workload;
+	void *(*allocate)(size_t) = worker->run->calls.allocate;
+	void (*release)(void *) = worker->run->calls.release;
+	uint32_t span = workload->max_bytes - workload->min_bytes + 1;
+	uint64_t random = worker->random;
+	void **table = worker->objects;
+
+	for (uint64_t n = 0; n < workload->operations; n += workload->objects) {
+		for (uint32_t i = 0; i < workload->objects; i++) {
+			uint32_t bits = (uint32_t)bench_random(&random);
+			uint64_t *object = allocate(workload->min_bytes + bench_scale(bits, span));
+
+			*(volatile uint64_t *)object = n;
+			table[i] = object;
+		}
+		for (uint32_t i = 0; i < workload->objects; i++)
+			release(table[i]);
+	}
+	worker->random = random;
+}
+
 /* The object that was allocated last is freed first; the depth walks at random. */
 void bench_lifo_burst(struct bench_worker *worker)
 {

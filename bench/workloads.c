@@ -17,6 +17,14 @@
 		.prepare = bench_replace_prepare, .burst = bench_replace_burst                     \
 	}
 
+#define BATCH(name_, title_, objects_, max_, operations_)                                          \
+	{                                                                                          \
+		.name = name_, .title = title_, .threads = 1, .min_bytes = 16, .max_bytes = max_,  \
+		.objects = objects_, .operations = operations_,                                    \
+		.parts = { { .unit = "ns/pair", .goal_ratio = 1.0, .landing_ratio = 1.2 } },       \
+		.burst = bench_batch_burst                                                         \
+	}
+
 #define REQUEST(name_, title_, objects_, operations_, goal_, landing_, gate_, burst_)              \
 	{                                                                                          \
 		.name = name_, .title = title_, .who = BENCH_LIFETIMES, .threads = 1,              \
@@ -79,6 +87,8 @@ const struct bench_workload bench_workloads[] = {
 	REPLACE("ws8192-1024", "WS8192, 16-1024 B", 8192, 1024, 1000000, 1, 1, 1.2, 0),
 	REPLACE("ws100k", "WS100k, 16-504 B", 100000, 504, 500000, 1, 1, 1.2, 0),
 	REPLACE("ws100k-1024", "WS100k, 16-1024 B", 100000, 1024, 500000, 1, 1, 1.2, 0),
+	BATCH("batch10000", "batch of 10 000, 16-504 B", 10000, 504, 500000),
+	BATCH("batch1000-32000", "batch of 1000, 16-32000 B", 1000, 32000, 100000),
 	{ .name = "lifo",
 	  .title = "the newest of up to 256 is freed first",
 	  .threads = 1,
