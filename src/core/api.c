@@ -41,6 +41,7 @@ static void *fail_closing(struct ts_epoch *epoch, uint64_t id)
 static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 {
 	unsigned c = TS_CLASS_COUNT;
+	size_t slot_bytes;
 
 	if (bytes > PTRDIFF_MAX) {
 		ts_failed(TS_FAILED_THRESHOLD);
@@ -48,8 +49,9 @@ static void *alloc_in_lane(struct ts_lane *lane, size_t bytes, size_t align)
 		return NULL;
 	}
 	bytes += TS_REDZONE_BYTES;
-	if (align <= TS_UNIT_BYTES && ts_sizeclass_aligned_bytes(bytes, align) <= TS_SMALL_MAX_BYTES)
-		c = ts_sizeclass_find(ts_sizeclass_aligned_bytes(bytes, align));
+	slot_bytes = ts_sizeclass_aligned_bytes(bytes, align);
+	if (align <= TS_UNIT_BYTES && slot_bytes <= TS_SMALL_MAX_BYTES)
+		c = ts_sizeclass_find(slot_bytes);
 	return c < TS_CLASS_COUNT ? ts_lane_alloc(lane, c) : ts_large_alloc(lane, bytes, align);
 }
 

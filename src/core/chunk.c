@@ -309,6 +309,15 @@ void ts_chunk_charge_to(uint32_t chunk, unsigned cls)
 	memset(ts_range.chunks[chunk].unit_class, (int)cls, TS_CHUNK_UNITS);
 }
 
+void ts_chunk_seal(uint32_t chunk)
+{
+	struct ts_node *nodes = &ts_range.nodes[(uint64_t)chunk * TS_CHUNK_NODES];
+
+	for (unsigned n = 0; !ts_range.chunks[chunk].sealed && n < TS_CHUNK_NODES; n++)
+		ts_node_begin(&nodes[n]);
+	ts_range.chunks[chunk].sealed = 1;
+}
+
 /* Calls `count` for neighbouring units of a run that served the same class last, all of them together. */
 typedef void count_units(unsigned cls, uint64_t units);
 
@@ -404,22 +413,27 @@ static void purge(const struct ts_chunk_batch *batch)
 	ts_unlock(&ts_lock_pool);
 }
 
+/* Pool lock held: the first run from `from` on that holds memory, or as much of it; of 0 chunks if there is none. */
+static struct ts_chunk_batch take_dirty(uint64_t from, uint64_t most)
+{
+	uint64_t start = dirty_count ? find_run_from(dirty_map, from, 1, 1) : 0;
+	uint64_t chunks = start ? run_length(dirty_map, start, most) : 0;
+
+	chunks = chunks < most ? chunks : most;
+	if (start)
+		remove_free(start, chunks);
+	return (struct ts_chunk_batch){ (uint32_t)start, (uint32_t)chunks, false };
+}
+
 /* Pool lock held: a run that it holds, of up to `surplus` chunks, and of no more than twice what comes. */
 static struct ts_chunk_batch take_to_evict(uint64_t surplus, const struct ts_chunk_batch *coming)
 {
 	uint64_t twice = 2 * (uint64_t)coming->chunks;
-	uint64_t chunks = surplus < twice ? surplus : twice;
-	struct ts_chunk_batch batch = { 0, 0, false };
+	uint64_t most = surplus < twice ? surplus : twice;
+	struct ts_chunk_batch batch = take_dirty(evicted, most);
 
-	batch.start = (uint32_t)find_run_from(dirty_map, evicted, 1, 1);
-	if (!batch.start)
-		batch.start = (uint32_t)find_run(dirty_map, 1, 1);
-	if (!batch.start)
-		return batch;
-	batch.chunks = (uint32_t)run_length(dirty_map, batch.start, chunks);
-	if (batch.chunks > chunks)
-		batch.chunks = (uint32_t)chunks;
-	remove_free(batch.start, batch.chunks);
+	if (!batch.chunks)
+		batch = take_dirty(first_free, most);
 	evicted = batch.start + batch.chunks;
 	return batch;
 }
@@ -468,11 +482,7 @@ void ts_chunk_purge_pool(void)
 
 	do {
 		ts_lock(&ts_lock_pool);
-		batch.start = (uint32_t)(dirty_count ? find_run(dirty_map, 1, 1) : 0);
-		batch.chunks =
-			batch.start ? (uint32_t)run_length(dirty_map, batch.start, UINT32_MAX) : 0;
-		if (batch.chunks)
-			remove_free(batch.start, batch.chunks);
+		batch = take_dirty(first_free, UINT32_MAX);
 		ts_unlock(&ts_lock_pool);
 		if (batch.chunks)
 			purge(&batch);

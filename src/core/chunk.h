@@ -62,6 +62,11 @@ void ts_chunk_purge_pool(void);
 void ts_chunk_show(void);
 /* Whom the returns of the chunk are charged to, before the first slab is known. */
 void ts_chunk_charge_to(uint32_t chunk, unsigned cls);
+/*
+ * Before a unit of the chunk gets a header, of a slab or of a large object: all its nodes are sealed. Does nothing
+ * from the second time on, since what serves and comes back is sealed again.
+ */
+void ts_chunk_seal(uint32_t chunk);
 
 /* Empties a thread's cache. */
 void ts_chunk_cache_drain(struct ts_thread *thread);

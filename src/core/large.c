@@ -54,9 +54,7 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 	uint32_t unit = chunk * TS_CHUNK_UNITS;
 	uint64_t t = (uint64_t)chunk * TS_CHUNK_GRANULES;
 
-	/* Before the header, as in a chunk of slabs. */
-	for (unsigned n = 0; !ts_range.chunks[chunk].sealed && n < TS_UNIT_NODES; n++)
-		ts_node_begin(&ts_range.nodes[(t >> 6) + n]);
+	ts_chunk_seal(chunk);
 	ts_a32_store_rlx(ts_range_chain(unit), 0);
 	/* ORD-24 release, as in slab.c: a fork before the last line finds no object. */
 	ts_a64_store_rel(&ts_range.headers[unit], (uintptr_t)&lane->large);
@@ -65,7 +63,7 @@ static void open_run(struct ts_lane *lane, uint32_t chunk, uint32_t chunks)
 				 i ? TS_CHUNK_LARGE_TAIL : TS_CHUNK_LARGE);
 		ts_chunk_charge_to(chunk + i, TS_CLASS_LARGE);
 	}
-	/* The unit's other nodes have no slot; units without a header need nothing. */
+	/* The unit's other nodes stay sealed. */
 	ts_node_open(&ts_range.nodes[t >> 6], ~(uint64_t)1);
 }
 

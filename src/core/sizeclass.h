@@ -46,7 +46,7 @@ extern TS_HIDDEN uint64_t ts_sizeclass_template[TS_CLASS_COUNT][TS_SLAB_UNITS_MA
 /* Bit = node of a slab in which a slot starts. */
 extern TS_HIDDEN uint64_t ts_sizeclass_start_nodes[TS_CLASS_COUNT];
 
-_Static_assert(TS_SLAB_UNITS_MAX *TS_UNIT_NODES <= 64, "a slab's nodes have a bit each");
+_Static_assert(64 >= TS_SLAB_UNITS_MAX * TS_UNIT_NODES, "a slab's nodes have a bit each");
 
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {

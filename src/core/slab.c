@@ -51,19 +51,11 @@ static void kill_nodes(struct ts_node *first, uint64_t which)
 
 /* -- chunks of a lane --------------------------------------------------------------------------- */
 
-static void seal_nodes(uint64_t first, unsigned count)
-{
-	while (count-- > 0)
-		ts_node_begin(&ts_range.nodes[first++]);
-}
-
 static void link_chunk(struct ts_lane *lane, uint32_t chunk)
 {
 	struct ts_chunk *c = &ts_range.chunks[chunk];
 
-	if (!c->sealed)
-		seal_nodes((uint64_t)chunk * TS_CHUNK_NODES, TS_CHUNK_NODES);
-	c->sealed = 1;
+	ts_chunk_seal(chunk);
 	ts_a32_store_rlx(&c->state, TS_CHUNK_SLABS);
 	c->units_used = 0;
 	c->empty = 0;
@@ -515,7 +507,7 @@ static void unseal_nodes(struct ts_node *first, uint64_t which)
 		ts_node_unseal(&first[__builtin_ctzll(rest)]);
 }
 
-/* All nodes of a unit, or none that was not: what is sealed carries no slab. */
+/* All nodes of a unit are sealed then, or none in which a slot starts. */
 static bool seal_unit(uint32_t unit)
 {
 	struct ts_node *nodes = &ts_range.nodes[(uint64_t)unit * TS_UNIT_NODES];
@@ -672,10 +664,9 @@ static uint64_t bytes_to_next_look(const struct ts_lane *lane)
 	uint64_t half = bytes / 2 < NO_HURRY_BYTES ? bytes / 2 : NO_HURRY_BYTES;
 	uint64_t step = bytes / 8 < TS_CHUNK_BYTES ? TS_CHUNK_BYTES : bytes / 8;
 
-	return step < half && ts_chunk_pool_keeps() && ts_lane_never_ends(lane) &&
-			       !ts_epoch_limited(lane) ?
-		       half :
-		       step;
+	bool hurry = !ts_chunk_pool_keeps() || !ts_lane_never_ends(lane) || ts_epoch_limited(lane);
+
+	return hurry || half < step ? step : half;
 }
 
 void ts_lane_trim(struct ts_lane *lane)
@@ -807,7 +798,8 @@ void ts_slab_adopt_chunk(struct ts_lane *lane, uint32_t chunk)
 			continue;
 		}
 		ts_a64_store_rlx(&ts_range.headers[u], 0);
-		seal_nodes((uint64_t)u * TS_UNIT_NODES, TS_UNIT_NODES);
+		for (unsigned n = 0; n < TS_UNIT_NODES; n++)
+			ts_node_begin(&ts_range.nodes[(uint64_t)u * TS_UNIT_NODES + n]);
 		u++;
 	}
 	if (used < TS_CHUNK_UNITS)

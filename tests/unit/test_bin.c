@@ -217,47 +217,33 @@ static uint64_t in_default_epoch(void)
 	return s.committed_bytes;
 }
 
-static void free_after_all(unsigned count, size_t (*bytes_of)(unsigned i))
+static void free_after_all(unsigned count, const uint32_t *bytes, unsigned sizes)
 {
 	static void *objects[MANY];
 
 	for (unsigned i = 0; i < count; i++)
-		objects[i] = tslab_malloc(bytes_of(i));
+		objects[i] = tslab_malloc(bytes[i % sizes]);
 	for (unsigned i = 0; i < count; i++)
 		tslab_free(objects[i]);
 }
 
-static size_t a_kib(unsigned i)
-{
-	(void)i;
-	return 1024;
-}
-
-static size_t of_each_class(unsigned i)
-{
-	return class_bytes[i % CLASS_COUNT];
-}
-
 static void *use_all_classes(void *unused)
 {
-	free_after_all(CLASS_COUNT * 64, of_each_class);
+	free_after_all(CLASS_COUNT * 64, class_bytes, CLASS_COUNT);
 	return unused;
 }
 
 static void what_all_was_freed_of_goes(void **state)
 {
+	static const uint32_t a_kib = 1024;
 	uint64_t before = in_default_epoch();
 
 	(void)state;
-	free_after_all(MANY, a_kib);
+	free_after_all(MANY, &a_kib, 1);
 	assert_true(in_default_epoch() <= before + (256 << 10));
 	/* Threads that have ended leave hardly anything behind. */
-	for (unsigned i = 0; i < 4; i++) {
-		pthread_t thread;
-
-		assert_int_equal(pthread_create(&thread, NULL, use_all_classes, NULL), 0);
-		pthread_join(thread, NULL);
-	}
+	for (unsigned i = 0; i < 4; i++)
+		on_thread(use_all_classes, NULL);
 	assert_true(in_default_epoch() <= before + (512 << 10));
 }
 
