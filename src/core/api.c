@@ -162,15 +162,21 @@ static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
 	return ts_arch_tagged(p);
 }
 
-hot void *tslab_malloc(size_t bytes)
+/* A slot of the innermost lane, as the class table has it; NULL: the slow path decides. */
+static inline __attribute__((always_inline)) void *alloc_at_hand(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
 	const uint16_t *class_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
-	void *p;
 
 	if (__builtin_expect(bytes > TS_SMALL_MAX_BYTES, 0))
-		return alloc_counted(bytes);
-	p = ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+		return NULL;
+	return ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+}
+
+hot void *tslab_malloc(size_t bytes)
+{
+	void *p = alloc_at_hand(bytes);
+
 	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_counted(bytes);
 }
 
@@ -199,17 +205,6 @@ void *tslab_calloc(size_t count, size_t bytes)
 					 __builtin_return_address(0));
 	}
 	return zeroed(tslab_malloc(total), total);
-}
-
-/* A slot of the innermost lane, as tslab_malloc takes it; NULL: the slow path decides. */
-static inline void *alloc_at_hand(size_t bytes)
-{
-	struct ts_lane *lane = ts_tls.lane;
-	const uint16_t *class_of = (const uint16_t *)ts_a64_load_rlx(&lane->class_of);
-
-	if (bytes > TS_SMALL_MAX_BYTES)
-		return NULL;
-	return ts_bin_alloc(lane, class_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
 }
 
 void *tslab_aligned_alloc(size_t alignment, size_t bytes)
