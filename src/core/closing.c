@@ -29,17 +29,21 @@ static bool probes_rss(uint64_t held_bytes)
 	}
 }
 
-/* Threads may be at work in these lanes: what they do meanwhile may be missed. */
+/*
+ * Threads may be at work in these lanes: what they do meanwhile may be missed. Without a reference the epoch may end
+ * meanwhile, and the list lead into another one's: only what names this epoch is looked at.
+ */
 static void count_live(struct ts_closing *closing, const struct ts_epoch *epoch)
 {
 	uint64_t link = ts_a64_load_acq(&epoch->lanes); /* ORD-12 acquire */
 
 	while (link) {
 		const struct ts_lane *lane = ts_lane_at((uint32_t)link - 1);
-		const struct ts_lane_words *w = &lane->stat->w;
+		const struct ts_lane_words *w;
 
-		if (ts_a64_load_rlx(&lane->epoch_id) != closing->epoch_id)
+		if (ts_a64_load_acq(&lane->epoch_id) != closing->epoch_id) /* ORD-22 acquire */
 			return;
+		w = &lane->stat->w;
 		closing->live_objects +=
 			ts_a64_load_rlx(&w->large_allocs) - ts_a64_load_rlx(&w->large_frees);
 		closing->live_bytes += ts_a64_load_rlx(&w->large_bytes);

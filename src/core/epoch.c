@@ -40,14 +40,17 @@ static int64_t new_slot(void)
 	}
 	row_at((uint32_t)slot)->slot = (uint32_t)slot;
 	row_at((uint32_t)slot)->stat = &block->row[used++];
+	ts_table_publish(&ts_epochs);
 	return slot;
 }
 
 int ts_epoch_start(void)
 {
-	while (ts_a32_load_rlx(&ts_epochs.count) < TS_EPOCH_SLOTS_RESERVED)
+	while (ts_a32_load_rlx(&ts_epochs.count) < TS_EPOCH_SLOTS_RESERVED) {
 		if (ts_table_grow(&ts_epochs) < 0)
 			return -ENOMEM;
+		ts_table_publish(&ts_epochs);
+	}
 	return 0;
 }
 

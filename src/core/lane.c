@@ -51,6 +51,7 @@ static struct ts_lane *new_lane(void)
 	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
 	ts_a32_store_rlx(&lane->stat->number, (uint32_t)index + 1);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
+	ts_table_publish(&ts_lanes);
 	return lane;
 }
 
@@ -157,7 +158,9 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 	uint64_t bytes = ts_lane_bytes(lane);
 
 	ts_a64_store_rlx(&lane->epoch, (uintptr_t)epoch);
-	ts_a64_store_rlx(&lane->epoch_id, id);
+	/* ORD-22 release: pairs with count_live of closing.c, which has no reference; what of a new lane never
+	 * changes is there. */
+	ts_a64_store_rel(&lane->epoch_id, id);
 	lane->depth = 0;
 	lane->settled = TS_NOT_SETTLED;
 	ts_a64_store_rlx(&lane->class_of, ts_sample_table());

@@ -248,7 +248,11 @@ int64_t ts_table_grow(struct ts_table *table)
 		return -1;
 	if ((count + 1) * record_bytes(table) > table->committed_bytes && !commit_more(table))
 		return -1;
-	/* ORD-20 release: pairs with readers that walk the table up to count. */
-	ts_a32_store_rel(&table->count, count + 1);
 	return count;
+}
+
+void ts_table_publish(struct ts_table *table)
+{
+	/* ORD-20 release: pairs with readers that walk the table up to count. */
+	ts_a32_store_rel(&table->count, ts_a32_load_rlx(&table->count) + 1);
 }

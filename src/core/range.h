@@ -142,7 +142,8 @@ int ts_range_commit(uint64_t end_chunk);
 /*
  * An array of type-stable records: address space for `max`, memory as it grows. The size of a record is a
  * power of two; `stride` is that, or less than 0 for a table that grows down, from where its twin begins.
- * ts_table_grow: meta lock held; index of a fresh zeroed record, or -1.
+ * ts_table_grow: meta lock held; index of a fresh zeroed record, or -1. It counts from ts_table_publish on, which
+ * follows as soon as what never changes in it is there: who walks the table takes no lock.
  */
 struct ts_table {
 	char *records; /* the first */
@@ -154,6 +155,7 @@ struct ts_table {
 };
 
 int64_t ts_table_grow(struct ts_table *table);
+void ts_table_publish(struct ts_table *table);
 
 static inline void *ts_table_at(const struct ts_table *table, uint32_t index)
 {

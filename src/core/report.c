@@ -153,7 +153,7 @@ void ts_report_busy(const struct ts_epoch *epoch, uint64_t id)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct ts_thread *thread = ts_table_at(&ts_threads, i);
 
-		for (unsigned s = 0; thread->stat && s < TS_SCOPES_SHOWN; s++) {
+		for (unsigned s = 0; s < TS_SCOPES_SHOWN; s++) {
 			char site[96];
 
 			if (ts_a64_load_acq(&thread->stat->scope[s].epoch_id) != id) /* ORD-21 */

@@ -109,6 +109,7 @@ static struct ts_thread *take_record(void)
 			thread->scopes = thread->scopes_inline;
 			thread->scopes_max = TS_SCOPES_INLINE;
 			thread->directory[0] = thread->directory_inline;
+			ts_table_publish(&ts_threads);
 		}
 	}
 	ts_unlock(&ts_lock_meta);
@@ -268,11 +269,9 @@ void ts_thread_recover(struct ts_thread *survivor)
 	for (uint32_t i = count; i-- > 0;) {
 		struct ts_thread *thread = ts_table_at(&ts_threads, i);
 
-		if (thread->stat) {
-			ts_words_clear(&thread->stat->w, sizeof(thread->stat->w));
-			ts_words_clear(thread->stat->cls, sizeof(thread->stat->cls));
-		}
-		if (thread == survivor || !thread->stat)
+		ts_words_clear(&thread->stat->w, sizeof(thread->stat->w));
+		ts_words_clear(thread->stat->cls, sizeof(thread->stat->cls));
+		if (thread == survivor)
 			continue;
 		thread->depth = 0;
 		thread->default_lane = NULL;
