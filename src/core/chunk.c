@@ -17,6 +17,7 @@
 static uint64_t frontier; /* first chunk that was never handed out */
 static uint64_t free_count;
 static uint64_t dirty_count;
+static uint64_t lent_count; /* see ts_chunk_lend */
 static uint64_t first_free; /* no chunk below is free */
 static ts_a64 keep_bytes;   /* how much free memory the pool may hold; see ts_chunk_keep */
 static uint64_t evicted; /* behind what was taken last to make room: the next is looked for from there on */
@@ -82,9 +83,15 @@ static uint64_t map_set(map_word *map, uint64_t start, uint64_t chunks, bool val
 	return ones;
 }
 
-void ts_chunk_show(void)
+static void show(void)
 {
 	ts_a64_store_rlx(&ts_process()->pool_bytes, dirty_count * TS_CHUNK_BYTES);
+}
+
+void ts_chunk_recover(void)
+{
+	lent_count = 0;
+	show();
 }
 
 /* Free chunks go out of the pool. */
@@ -100,7 +107,7 @@ static void remove_free(uint64_t start, uint64_t chunks)
 	if (!dirty)
 		return;
 	dirty_count -= dirty;
-	ts_chunk_show();
+	show();
 }
 
 static void add_free(uint64_t start, uint64_t chunks, bool dirty)
@@ -113,7 +120,7 @@ static void add_free(uint64_t start, uint64_t chunks, bool dirty)
 		return;
 	map_set(dirty_map, start, chunks, true);
 	dirty_count += chunks;
-	ts_chunk_show();
+	show();
 }
 
 /* How many bits from `at` on are 1, as far as that matters. */
@@ -383,6 +390,20 @@ static uint64_t most_kept(void)
 	uint64_t keep = ts_a64_load_rlx(&keep_bytes);
 
 	return keep ? (in_use > keep ? in_use : keep) / TS_CHUNK_BYTES : 0;
+}
+
+uint32_t ts_chunk_lend(uint32_t had, uint32_t want)
+{
+	uint64_t most, others;
+
+	ts_lock(&ts_lock_pool);
+	most = most_kept() / 2;
+	others = lent_count - had;
+	if (others + want > most)
+		want = others < most ? (uint32_t)(most - others) : 0;
+	lent_count = others + want;
+	ts_unlock(&ts_lock_pool);
+	return want;
 }
 
 /* Before the pool has it: nobody else looks. */

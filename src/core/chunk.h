@@ -58,8 +58,13 @@ void ts_chunk_keep(uint64_t bytes);
 bool ts_chunk_pool_keeps(void);
 /* What it holds goes to the OS. */
 void ts_chunk_purge_pool(void);
-/* The gauge of what it holds, after fork. */
-void ts_chunk_show(void);
+/*
+ * A lane may keep `want` empty chunks, where it might keep `had`; all lanes together up to half of what the pool may
+ * hold. Returns how many are granted.
+ */
+uint32_t ts_chunk_lend(uint32_t had, uint32_t want);
+/* After fork: the gauge of what it holds; nothing is lent. */
+void ts_chunk_recover(void);
 /* Whom the returns of the chunk are charged to, before the first slab is known. */
 void ts_chunk_charge_to(uint32_t chunk, unsigned cls);
 /*

@@ -16,6 +16,7 @@
 #include "report.h"
 #include "sample.h"
 #include "slab.h"
+#include "slack.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -218,8 +219,12 @@ static bool refill_with_freed(struct ts_lane *lane, unsigned c)
 /* Another slab at hand, or a fresh one, is carved from now on. */
 static bool begin_slab(struct ts_lane *lane, unsigned c)
 {
-	uint32_t next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
-	uint32_t fresh = next ? 0 : ts_slab_new(lane, c);
+	uint32_t next, fresh;
+
+	if (ts_slack_unsuitable(lane))
+		ts_lane_trim_all(lane);
+	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
+	fresh = next ? 0 : ts_slab_new(lane, c);
 
 	if (!fresh)
 		ts_count_own_class(c, slow_others, 1);
@@ -328,6 +333,8 @@ bool ts_lane_free(struct ts_lane *lane, struct ts_bin *bin, uint64_t t)
 		return true;
 	}
 	ts_slab_list(lane, bin, ts_range_address(t));
+	if (ts_slack_review_due(lane))
+		ts_slack_review(lane);
 	/* The last chunk stays: the next allocation would want it back. */
 	if (lane->listed_bytes > lane->trim_at_bytes && lane->chunk_count > 1 && worth_trimming(lane))
 		ts_lane_trim(lane);

@@ -90,6 +90,13 @@ struct ts_lane {
 	/* any thread */
 	ts_a64 holder; /* ts_thread.id of the scope's thread; 0 = none, or TRANSIENT */
 	ts_a64 w __attribute__((aligned(64)));
+	/* holder only, on slow paths, see slack.h: in this line because there is room */
+	uint64_t reused_bytes;       /* of the stacks, by whole blocks, since the last review */
+	uint64_t least_listed_bytes; /* since then */
+	uint32_t slack_chunks;       /* empty ones that may stay */
+	uint32_t returned_chunks;    /* by trims, and not taken again */
+	uint32_t regretted_chunks;   /* taken again since the last trim */
+	uint32_t missed_chunks;      /* taken since the last review */
 } __attribute__((aligned(TS_LANE_BYTES)));
 
 _Static_assert(sizeof(struct ts_lane) == TS_LANE_BYTES, "a lane is found from a bin by a mask");
@@ -273,6 +280,8 @@ void ts_lane_discard(struct ts_lane *lane);
 void ts_lane_strip(struct ts_lane *lane);
 /* Holder: look for chunks that became empty and give them back. */
 void ts_lane_trim(struct ts_lane *lane);
+/* ... and to keep none of them, whatever slack it has. */
+void ts_lane_trim_all(struct ts_lane *lane);
 /* Fork recovery: the pool of resting lanes, made anew one by one. */
 void ts_lane_forget_resting(void);
 void ts_lane_rest(struct ts_lane *lane);

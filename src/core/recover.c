@@ -10,6 +10,7 @@
 #include "process.h"
 #include "redzone.h"
 #include "slab.h"
+#include "slack.h"
 #include "stack.h"
 
 enum fate {
@@ -83,6 +84,7 @@ static void empty_lane(struct ts_lane *lane)
 	lane->classes = lane->bumped = lane->simple = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
+	ts_slack_forget(lane);
 	lane->chunks = lane->chunk_count = lane->filling = lane->larges = 0;
 	lane->unlisted = false;
 	lane->settled = TS_NOT_SETTLED;
@@ -281,7 +283,7 @@ void ts_recover(struct ts_thread *survivor)
 	ts_process_clear();
 	ts_histogram_clear();
 	ts_os_clock_sync();
-	ts_chunk_show();
+	ts_chunk_recover();
 	ts_a64_store_rlx(&ts_process()->range_bytes, ts_range.chunk_count << TS_CHUNK_SHIFT);
 	ts_a64_store_rlx(&ts_process()->retain_limit_bytes, tslab_heap_default()->retain_bytes);
 	for (uint32_t i = 0; i < TS_HEAPS_MAX; i++)

@@ -10,6 +10,7 @@
 #include "owner.h"
 #include "process.h"
 #include "redzone.h"
+#include "slack.h"
 #include "thread.h"
 
 #define NO_HURRY_BYTES ((uint64_t)8 << 20) /* little against what the pool keeps */
@@ -108,6 +109,7 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned c)
 	link_chunk(lane, chunk);
 	ts_chunk_charge_to(chunk, c);
 	ts_count_class(c, chunk_misses, 1);
+	ts_slack_taken(lane);
 	/* The chunk with more room left serves next. */
 	if (!filling || ts_range.chunks[filling].units_used > units)
 		lane->filling = chunk;
@@ -237,6 +239,16 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 	note_mode(lane, c);
 }
 
+/* As ts_lane_alloc would, which counts it. */
+static bool go_on_in_stack(struct ts_lane *lane, unsigned c)
+{
+	if (!ts_stack_below(lane, &lane->bin[c], c))
+		return false;
+	ts_bump_word(&lane->stat->w.slow_hits, 1);
+	ts_count_own_class(c, slow_reused, 1);
+	return true;
+}
+
 bool ts_slab_go_on(struct ts_lane *lane, size_t place)
 {
 	unsigned c = (unsigned)(place / TS_PLACE_BYTES);
@@ -245,6 +257,8 @@ bool ts_slab_go_on(struct ts_lane *lane, size_t place)
 	ts_a32 *link = ts_range_chain(lane->slab[c]);
 	uint32_t next = ts_a32_load_rlx(link) & TS_CHAIN_NEXT;
 
+	if (ts_bin_in_stack_mode(&lane->bin[c]))
+		return go_on_in_stack(lane, c);
 	if (!ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD))
 		return false;
 	ts_a32_store_rlx(link, next);
@@ -456,6 +470,7 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
+	ts_slack_end(lane);
 }
 
 bool ts_slab_handed_out_of_carved(const struct ts_bin *bin, uint64_t t)
@@ -595,12 +610,17 @@ static bool all_free(uint32_t chunk)
 	return used > 0;
 }
 
-static uint32_t mark_empty_chunks(struct ts_lane *lane)
+/* Those that go; returns how many. `slack` is how many may stay, and then how many more might. */
+static uint32_t mark_empty_chunks(struct ts_lane *lane, uint32_t *slack)
 {
 	uint32_t marked = 0;
 
 	for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next) {
-		ts_range.chunks[chunk].empty = all_free(chunk);
+		bool empty = all_free(chunk);
+		bool stays = empty && *slack;
+
+		*slack -= stays;
+		ts_range.chunks[chunk].empty = empty && !stays;
 		marked += ts_range.chunks[chunk].empty;
 		if (ts_range.chunks[chunk].empty)
 			ts_slab_kill_slots(chunk); /* of slabs that wait */
@@ -669,13 +689,21 @@ static uint64_t bytes_to_next_look(const struct ts_lane *lane)
 	return hurry || half < step ? step : half;
 }
 
+void ts_lane_trim_all(struct ts_lane *lane)
+{
+	ts_slack_end(lane);
+	ts_lane_trim(lane);
+}
+
 void ts_lane_trim(struct ts_lane *lane)
 {
 	struct ts_chunk_batch batch = { 0, 0, ts_lane_never_ends(lane) };
+	uint32_t slack = ts_slack_learn(lane);
+	uint32_t marked = mark_empty_chunks(lane, &slack);
 	uint32_t next;
 
 	ts_bump_word(&lane->stat->w.trims, 1);
-	if (mark_empty_chunks(lane)) {
+	if (marked) {
 		for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
 			unsigned c = (unsigned)__builtin_ctzll(rest);
 
@@ -688,8 +716,10 @@ void ts_lane_trim(struct ts_lane *lane)
 				ts_slab_return(lane, chunk, &batch);
 		}
 		ts_chunk_flush(&batch);
+		lane->returned_chunks += marked;
 	}
-	lane->trim_at_bytes = lane->listed_bytes + bytes_to_next_look(lane);
+	lane->trim_at_bytes =
+		lane->listed_bytes + bytes_to_next_look(lane) + (uint64_t)slack * TS_CHUNK_BYTES;
 }
 
 /* -- fork recovery ------------------------------------------------------------------------------ */

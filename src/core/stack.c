@@ -57,6 +57,8 @@ static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	bin->top = ts_stack_top_below(block);
 	ts_thread_block_put(ts_tls.self, block);
 	lane->listed_bytes -= block_bytes(c);
+	if (lane->listed_bytes < lane->least_listed_bytes)
+		lane->least_listed_bytes = lane->listed_bytes;
 }
 
 bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
@@ -65,6 +67,7 @@ bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	if (bin->top == TS_STACK_NONE || !ts_stack_block(bin->top)[0])
 		return false;
 	pop_block(lane, bin, c);
+	lane->reused_bytes += block_bytes(c);
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include "lock.h"
 #include "os.h"
 #include "process.h"
+#include "slack.h"
 
 __thread struct ts_tls ts_tls = { .lane = &ts_lane_none };
 
@@ -206,7 +207,7 @@ void ts_thread_trim(void)
 		return;
 	if (ts_tls.lane != &ts_lane_none) {
 		ts_lane_drain(ts_tls.lane);
-		ts_lane_trim(ts_tls.lane);
+		ts_lane_trim_all(ts_tls.lane);
 	}
 	ts_thread_drop_warm(thread);
 	ts_chunk_cache_drain(thread);
@@ -222,6 +223,7 @@ static void end_thread(void *arg)
 	abandon_scopes(thread);
 	if (thread->default_lane) {
 		/* Nobody may come for it: more than a thread may keep is not left there. */
+		ts_slack_end(thread->default_lane);
 		if (ts_lane_bytes(thread->default_lane) > tslab_heap_default()->retain_bytes)
 			ts_lane_trim(thread->default_lane);
 		ts_lane_leave(thread->default_lane);
