@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "contention.h"
-#include "environment.h"
 #include "failure.h"
 #include "lock.h"
 #include "os.h"
 #include "process.h"
 #include "redzone.h"
+#include "retain.h"
 #include "thread.h"
 
 /* All under ts_lock_pool. */
@@ -19,18 +19,13 @@ static uint64_t free_count;
 static uint64_t dirty_count;
 static uint64_t lent_count; /* see ts_chunk_lend */
 static uint64_t first_free; /* no chunk below is free */
-static ts_a64 keep_bytes;   /* how much free memory the pool may hold; see ts_chunk_keep */
 static uint64_t evicted; /* behind what was taken last to make room: the next is looked for from there on */
 
-/* What the pool may hold: so much at least, and as a part of the memory in use. */
-#define KEEP_DEFAULT_BYTES ((uint64_t)64 << 20)
-#define KEEP_SHARE 8
 #define EVICTED_RUNS 8 /* for one that comes */
 
 int ts_chunk_start(void)
 {
-	ts_a64_store_rlx(&keep_bytes,
-			 ts_environment_bytes("TSLAB_RETAIN", 0, UINT64_MAX, KEEP_DEFAULT_BYTES));
+	ts_retain_start();
 	frontier = 1; /* index 0 means "none" */
 	first_free = 1;
 	return 0;
@@ -39,13 +34,13 @@ int ts_chunk_start(void)
 void ts_chunk_keep(uint64_t bytes)
 {
 	ts_lock(&ts_lock_pool);
-	ts_a64_store_rlx(&keep_bytes, bytes);
+	ts_retain_exactly(bytes);
 	ts_unlock(&ts_lock_pool);
 }
 
-bool ts_chunk_pool_keeps(void)
+static uint64_t in_use(void)
 {
-	return ts_a64_load_rlx(&keep_bytes) != 0; /* a hint, like what it is for */
+	return frontier - 1 - free_count;
 }
 
 /* The words of a chunk and its neighbours in one of two maps. */
@@ -205,8 +200,10 @@ static uint64_t take_free(uint64_t chunks, uint64_t align)
 {
 	uint64_t start = dirty_count >= chunks ? find_run(dirty_map, chunks, align) : 0;
 
-	if (!start && free_count >= chunks)
+	if (!start && free_count >= chunks) {
 		start = find_run(free_map, chunks, align);
+		ts_retain_missed(start ? chunks : 0);
+	}
 	if (!start)
 		return 0;
 	remove_free(start, chunks);
@@ -225,6 +222,7 @@ static uint64_t take_fresh(uint64_t chunks, uint64_t align)
 		return UINT64_MAX;
 	add_free(frontier, start - frontier, false);
 	frontier = start + chunks;
+	ts_retain_missed(chunks);
 	ts_count(chunks_fresh, chunks);
 	return start;
 }
@@ -277,6 +275,7 @@ uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align
 	start = take_free(chunks, align_chunks);
 	if (!start)
 		start = take_fresh(chunks, align_chunks);
+	ts_retain_see(dirty_count, in_use());
 	ts_unlock(&ts_lock_pool);
 	if (start && start != UINT64_MAX)
 		return (uint32_t)start;
@@ -383,21 +382,12 @@ static void charge_purge(const struct ts_chunk_batch *batch, bool purged)
 	count_by_class(batch->start, batch->chunks, false, count_purged);
 }
 
-/* Pool lock held: chunks that it may hold as they are. */
-static uint64_t most_kept(void)
-{
-	uint64_t in_use = (frontier - 1 - free_count) * TS_CHUNK_BYTES / KEEP_SHARE;
-	uint64_t keep = ts_a64_load_rlx(&keep_bytes);
-
-	return keep ? (in_use > keep ? in_use : keep) / TS_CHUNK_BYTES : 0;
-}
-
 uint32_t ts_chunk_lend(uint32_t had, uint32_t want)
 {
 	uint64_t most, others;
 
 	ts_lock(&ts_lock_pool);
-	most = most_kept() / 2;
+	most = ts_retain_least(in_use()) / 2;
 	others = lent_count - had;
 	if (others + want > most)
 		want = others < most ? (uint32_t)(most - others) : 0;
@@ -470,14 +460,21 @@ static bool keep(const struct ts_chunk_batch *batch)
 	bool kept;
 
 	for (unsigned runs = 0;; runs++) {
+		uint64_t held, most;
+
 		lock_pool(ts_range.chunks[batch->start].unit_class[0]);
-		kept = dirty_count + batch->chunks <= most_kept();
+		held = dirty_count + batch->chunks;
+		most = ts_retain_most(in_use() - batch->chunks);
+		kept = held <= most;
 		if (kept) {
 			mark_free(batch, true);
 			ts_redzone_put(batch->start, batch->chunks);
 			add_free(batch->start, batch->chunks, true);
-		} else if (runs < EVICTED_RUNS && batch->chunks <= most_kept()) {
-			old = take_to_evict(dirty_count + batch->chunks - most_kept(), batch);
+			ts_retain_see(held, in_use());
+		} else {
+			if (runs < EVICTED_RUNS && batch->chunks <= most)
+				old = take_to_evict(held - most, batch);
+			ts_retain_returned(old.chunks ? old.chunks : batch->chunks, in_use());
 		}
 		ts_unlock(&ts_lock_pool);
 		if (kept || !old.chunks)
@@ -503,6 +500,7 @@ void ts_chunk_purge_pool(void)
 
 	do {
 		ts_lock(&ts_lock_pool);
+		ts_retain_forget();
 		batch = take_dirty(first_free, UINT32_MAX);
 		ts_unlock(&ts_lock_pool);
 		if (batch.chunks)

@@ -3,7 +3,7 @@
  * chunk.h: 64 KiB chunks: the pool of all free ones, and the small cache of each thread.
  *
  * What lies in a cache holds memory; what lies in the pool does not (it was purged before it came there,
- * or never touched), but for as much as ts_chunk_keep allows of what is freed in a default epoch: that
+ * or never touched), but for as much as retain.h allows of what is freed in a default epoch: that
  * never ends, so there is no moment at which the program expects its memory to be back at the OS. The same
  * goes for what a thread had in its cache when it ended: another one begins, as a rule.
  */
@@ -50,12 +50,8 @@ void ts_chunk_put(struct ts_thread *thread, uint64_t retain_bytes, uint32_t star
 void ts_chunk_drop(uint32_t start, uint32_t chunks, struct ts_chunk_batch *batch);
 void ts_chunk_flush(struct ts_chunk_batch *batch);
 
-/*
- * The pool may hold so much free memory, or an eighth of the memory in use if that is more, instead of
- * returning it to the OS; 0 = none. At the start 64 MiB, or what TSLAB_RETAIN says.
- */
+/* See ts_retain_exactly. */
 void ts_chunk_keep(uint64_t bytes);
-bool ts_chunk_pool_keeps(void);
 /* What it holds goes to the OS. */
 void ts_chunk_purge_pool(void);
 /*

@@ -10,6 +10,7 @@
 #include "owner.h"
 #include "process.h"
 #include "redzone.h"
+#include "retain.h"
 #include "slack.h"
 #include "thread.h"
 
@@ -684,7 +685,7 @@ static uint64_t bytes_to_next_look(const struct ts_lane *lane)
 	uint64_t half = bytes / 2 < NO_HURRY_BYTES ? bytes / 2 : NO_HURRY_BYTES;
 	uint64_t step = bytes / 8 < TS_CHUNK_BYTES ? TS_CHUNK_BYTES : bytes / 8;
 
-	bool hurry = !ts_chunk_pool_keeps() || !ts_lane_never_ends(lane) || ts_epoch_limited(lane);
+	bool hurry = !ts_retain_any() || !ts_lane_never_ends(lane) || ts_epoch_limited(lane);
 
 	return hurry || half < step ? step : half;
 }

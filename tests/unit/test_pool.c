@@ -6,7 +6,10 @@
  */
 #include "support.h"
 
+#include <time.h>
+
 #include "core/chunk.h"
+#include "core/retain.h"
 #include "core/thread.h"
 
 enum { MIB = 1 << 20, LARGE_MAX = 400 };
@@ -366,6 +369,75 @@ static void the_first_fit_is_found(void **state)
 	ts_chunk_flush(&batch);
 }
 
+/* -- what is learned, without TSLAB_RETAIN -- */
+
+enum { WIDE = 160 };
+
+static uint64_t purged_by_turns(unsigned turns)
+{
+	static void *objects[WIDE];
+	struct tslab_process_stats before = counters();
+
+	for (unsigned turn = 0; turn < turns; turn++) {
+		for (unsigned i = 0; i < WIDE; i++)
+			objects[i] = large(MIB);
+		free_all(objects, WIDE);
+	}
+	return counters().purge_bytes - before.purge_bytes;
+}
+
+static void wait_ms(unsigned ms)
+{
+	struct timespec time = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+/* Filled and emptied in turn: what went and came back stays the next time, and goes when it is not wanted. */
+static void wanted_back_is_kept(void **state)
+{
+	(void)state;
+	ts_retain_start();
+	assert_true(purged_by_turns(1) >= (uint64_t)(WIDE - 64 - 1) * MIB);
+	(void)purged_by_turns(1);
+	assert_int_equal(purged_by_turns(4), 0);
+	assert_in_range(counters().pool_bytes, WIDE * MIB, (WIDE + 1) * MIB);
+	/* Two windows in which it is of no use, then it goes with what is freed. */
+	for (unsigned i = 0; i < 30; i++) {
+		tslab_free(large(MIB));
+		wait_ms(100);
+	}
+	for (unsigned i = 0; i < WIDE; i++)
+		tslab_free(large(MIB));
+	assert_true(counters().pool_bytes <= 64 * MIB);
+}
+
+/* Not above the memory that was in use lately. */
+static void no_more_than_was_in_use(void **state)
+{
+	void *half = large(WIDE / 2 * MIB);
+
+	(void)state;
+	ts_retain_start();
+	(void)purged_by_turns(4);
+	tslab_free(half);
+	assert_in_range(counters().pool_bytes, WIDE * MIB, (WIDE + WIDE / 2 + 1) * MIB);
+	ts_chunk_purge_pool();
+	assert_int_equal(counters().pool_bytes, 0);
+	/* And the program's word counts for more. */
+	assert_true(purged_by_turns(1) > 0);
+}
+
+static void an_exact_bound_is_kept(void **state)
+{
+	(void)state;
+	ts_chunk_keep(64 * MIB);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(purged_by_turns(1) >= (uint64_t)(WIDE - 64 - 1) * MIB);
+		assert_true(counters().pool_bytes <= 64 * MIB);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +455,9 @@ int main(void)
 		cmocka_unit_test_teardown(child_of_fork_knows_what_is_kept, keep_nothing),
 		cmocka_unit_test_teardown(nothing_is_handed_out_twice, keep_nothing),
 		cmocka_unit_test_teardown(the_first_fit_is_found, keep_nothing),
+		cmocka_unit_test_teardown(wanted_back_is_kept, keep_nothing),
+		cmocka_unit_test_teardown(no_more_than_was_in_use, keep_nothing),
+		cmocka_unit_test_teardown(an_exact_bound_is_kept, keep_nothing),
 	};
 
 	return cmocka_run_group_tests_name("pool", tests, start, NULL);
