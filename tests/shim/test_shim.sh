@@ -129,7 +129,10 @@ in_python() {
 		[t.start() for t in threads]; [t.join() for t in threads]
 		print(len(zlib.compress(bytes(range(256)) * 9999)), decimal.Decimal(2) ** 500)
 		print(subprocess.check_output(["echo", "from a child"]))
-		print(multiprocessing.get_context("fork").Pool(4).map(work, [1, 10, 100]))'
+		# Ended in order: left to the end of the interpreter a pool may wait for itself, whatever malloc it has.
+		pool = multiprocessing.get_context("fork").Pool(4)
+		print(pool.map(work, [1, 10, 100]))
+		pool.close(); pool.join()'
 	PYTHONMALLOC=malloc python3 -c 'import json; print(len(json.dumps([{str(i): [i] * 9} for i in range(20000)])))'
 }
 
