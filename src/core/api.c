@@ -125,7 +125,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 	return ts_arch_tagged(ts_guard_place(p, bytes, align, __builtin_return_address(0)));
 }
 
-/* A class that is bumped goes on in its next slab: no slow path, sampled or not. Left by a jump, too. */
+/* A class goes on in its next slab or block: no slow path, sampled or not. Left by a jump, too. */
 static __attribute__((noinline)) void *alloc_next_slab(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "chunk.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "contention.h"
-#include "failure.h"
 #include "lock.h"
 #include "os.h"
 #include "process.h"
@@ -263,7 +261,8 @@ static void lock_pool(unsigned cls)
 	}
 }
 
-uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks, unsigned cls)
+uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks,
+		       unsigned cls, enum ts_failure *why)
 {
 	uint64_t start = 0;
 
@@ -279,11 +278,7 @@ uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align
 	ts_unlock(&ts_lock_pool);
 	if (start && start != UINT64_MAX)
 		return (uint32_t)start;
-	if (start)
-		ts_failed(TS_FAILED_MAPPING);
-	else
-		ts_failed(TS_FAILED_EXHAUSTED);
-	errno = ENOMEM;
+	*why = start ? TS_FAILED_MAPPING : TS_FAILED_EXHAUSTED;
 	return 0;
 }
 
@@ -388,6 +383,8 @@ uint32_t ts_chunk_lend(uint32_t had, uint32_t want)
 
 	ts_lock(&ts_lock_pool);
 	most = ts_retain_least(in_use()) / 2;
+	if (most > ts_range.chunk_count / 16)
+		most = ts_range.chunk_count / 16;
 	others = lent_count - had;
 	if (others + want > most)
 		want = others < most ? (uint32_t)(most - others) : 0;

@@ -10,6 +10,7 @@
 #ifndef TS_CORE_CHUNK_H
 #define TS_CORE_CHUNK_H
 
+#include "failure.h"
 #include "range.h"
 
 struct ts_thread;
@@ -34,11 +35,10 @@ int ts_chunk_start(void);
 
 /*
  * A run of chunks, its first index a multiple of `align_chunks`, for a size class or TS_CLASS_LARGE.
- * `thread` may be NULL. Returns 0 with errno ENOMEM if the range is used up or the OS refuses (counted
- * as such).
+ * `thread` may be NULL. Returns 0 and why if the range is used up or the OS refuses.
  */
 uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks,
-		       unsigned cls);
+		       unsigned cls, enum ts_failure *why);
 
 /* Extends a large object's run in place by `more` chunks if they are free. */
 bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more);
@@ -56,7 +56,7 @@ void ts_chunk_keep(uint64_t bytes);
 void ts_chunk_purge_pool(void);
 /*
  * A lane may keep `want` empty chunks, where it might keep `had`; all lanes together up to half of what the pool may
- * hold. Returns how many are granted.
+ * hold at least, and a sixteenth of the range. Returns how many are granted.
  */
 uint32_t ts_chunk_lend(uint32_t had, uint32_t want);
 /* After fork: the gauge of what it holds; nothing is lent. */

@@ -12,6 +12,7 @@
 #include "os.h"
 #include "process.h"
 #include "report.h"
+#include "slack.h"
 #include "thread.h"
 
 struct ts_table ts_epochs = { .stride = sizeof(struct ts_epoch), .max = TS_EPOCH_SLOTS };
@@ -143,19 +144,28 @@ static bool charge_heap(struct tslab_heap *heap, uint64_t bytes)
 	return charge_one(&heap->charged_bytes, heap->limit_bytes, bytes);
 }
 
+static bool charge_both(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t bytes)
+{
+	uint64_t limit = ts_a64_load_rlx(&epoch->limit_bytes);
+
+	if (!charge_one(&epoch->charged_bytes, limit, bytes))
+		return false;
+	if (!charge_heap(ts_lane_heap(lane), bytes)) {
+		ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
+		return false;
+	}
+	ts_a64_store_rlx(&epoch->stat->charged_bytes, ts_a64_load_rlx(&epoch->charged_bytes));
+	return true;
+}
+
 bool ts_epoch_charge(struct ts_lane *lane, uint64_t bytes)
 {
 	struct ts_epoch *epoch = ts_lane_epoch(lane);
-	uint64_t limit = ts_a64_load_rlx(&epoch->limit_bytes);
 
-	if (charge_one(&epoch->charged_bytes, limit, bytes)) {
-		if (charge_heap(ts_lane_heap(lane), bytes)) {
-			ts_a64_store_rlx(&epoch->stat->charged_bytes,
-					 ts_a64_load_rlx(&epoch->charged_bytes));
-			return true;
-		}
-		ts_a64_add_rlx(&epoch->charged_bytes, -bytes);
-	}
+	if (charge_both(lane, epoch, bytes))
+		return true;
+	if (ts_slack_give_up(lane) && charge_both(lane, epoch, bytes))
+		return true;
 	ts_failed(TS_FAILED_EXHAUSTED);
 	ts_refused(.what = "allocation refused: memory limit reached", .epoch = epoch);
 	errno = ENOMEM;

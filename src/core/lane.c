@@ -182,6 +182,8 @@ void ts_lane_bind(struct ts_lane *lane, struct ts_epoch *epoch, uint64_t id, boo
 void ts_lane_unbind(struct ts_lane *lane)
 {
 	ts_slab_retag(lane);
+	if (lane->slack_chunks)
+		ts_slack_end(lane);
 	ts_a64_store_rlx(&lane->epoch, 0);
 	ts_lane_show(lane, 0);
 }
@@ -191,6 +193,26 @@ bool ts_lane_never_ends(const struct ts_lane *lane)
 	const struct ts_epoch *epoch = ts_lane_epoch(lane);
 
 	return epoch && epoch->is_default && ts_lane_heap(lane)->retain_bytes;
+}
+
+uint32_t ts_lane_take_chunks(struct ts_lane *lane, uint32_t chunks, uint32_t align_chunks,
+			     unsigned cls)
+{
+	uint64_t bytes = (uint64_t)chunks << TS_CHUNK_SHIFT;
+	enum ts_failure why;
+	uint32_t start;
+
+	if (!ts_epoch_charge(lane, bytes))
+		return 0;
+	start = ts_chunk_take(ts_tls.self, chunks, align_chunks, cls, &why);
+	if (!start && ts_slack_give_up(lane))
+		start = ts_chunk_take(ts_tls.self, chunks, align_chunks, cls, &why);
+	if (start)
+		return start;
+	ts_epoch_uncharge(lane, bytes);
+	ts_failed(why);
+	errno = ENOMEM;
+	return 0;
 }
 
 /* -- allocation, slow path ---------------------------------------------------------------------- */
@@ -219,12 +241,8 @@ static bool refill_with_freed(struct ts_lane *lane, unsigned c)
 /* Another slab at hand, or a fresh one, is carved from now on. */
 static bool begin_slab(struct ts_lane *lane, unsigned c)
 {
-	uint32_t next, fresh;
-
-	if (ts_slack_unsuitable(lane))
-		ts_lane_trim_all(lane);
-	next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
-	fresh = next ? 0 : ts_slab_new(lane, c);
+	uint32_t next = lane->slab[c] ? ts_slab_next(lane->slab[c]) : 0;
+	uint32_t fresh = next ? 0 : ts_slab_new(lane, c);
 
 	if (!fresh)
 		ts_count_own_class(c, slow_others, 1);
@@ -245,6 +263,8 @@ static bool refill(struct ts_lane *lane, unsigned c)
 	if (!freed) {
 		ts_lane_drain(lane);
 		freed = refill_with_freed(lane, c);
+		if (!freed && ts_slack_unsuitable(lane) && ts_slack_give_up(lane))
+			freed = refill_with_freed(lane, c);
 		if (!freed)
 			return begin_slab(lane, c) &&
 			       (!ts_bin_in_stack_mode(&lane->bin[c]) || ts_slab_refill(lane, c));

@@ -92,11 +92,12 @@ struct ts_lane {
 	ts_a64 w __attribute__((aligned(64)));
 	/* holder only, on slow paths, see slack.h: in this line because there is room */
 	uint64_t reused_bytes;       /* of the stacks, by whole blocks, since the last review */
+	uint64_t recent_bytes;       /* ... since missed_chunks was halved */
 	uint64_t least_listed_bytes; /* since then */
 	uint32_t slack_chunks;       /* empty ones that may stay */
 	uint32_t returned_chunks;    /* by trims, and not taken again */
 	uint32_t regretted_chunks;   /* taken again since the last trim */
-	uint32_t missed_chunks;      /* taken since the last review */
+	uint32_t missed_chunks;      /* taken lately although as much lies there empty */
 } __attribute__((aligned(TS_LANE_BYTES)));
 
 _Static_assert(sizeof(struct ts_lane) == TS_LANE_BYTES, "a lane is found from a bin by a mask");
@@ -278,6 +279,9 @@ bool ts_lane_all_freed(const struct ts_lane *lane);
 void ts_lane_discard(struct ts_lane *lane);
 /* Holder, nothing live: give back all chunks. */
 void ts_lane_strip(struct ts_lane *lane);
+/* Holder: a run of chunks for the lane, charged to its epoch, as ts_chunk_take. 0 with errno, counted. */
+uint32_t ts_lane_take_chunks(struct ts_lane *lane, uint32_t chunks, uint32_t align_chunks,
+			     unsigned cls);
 /* Holder: look for chunks that became empty and give them back. */
 void ts_lane_trim(struct ts_lane *lane);
 /* ... and to keep none of them, whatever slack it has. */

@@ -78,13 +78,9 @@ void *ts_large_alloc(struct ts_lane *lane, size_t bytes, size_t align)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!ts_epoch_charge(lane, chunks << TS_CHUNK_SHIFT))
+	chunk = ts_lane_take_chunks(lane, (uint32_t)chunks, align_chunks, TS_CLASS_LARGE);
+	if (!chunk)
 		return NULL;
-	chunk = ts_chunk_take(ts_tls.self, (uint32_t)chunks, align_chunks, TS_CLASS_LARGE);
-	if (!chunk) {
-		ts_epoch_uncharge(lane, chunks << TS_CHUNK_SHIFT);
-		return NULL;
-	}
 	ts_range.chunks[chunk].run_chunks = (uint32_t)chunks;
 	ts_range.chunks[chunk].large_bytes = bytes;
 	link_run(lane, chunk);

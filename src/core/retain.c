@@ -18,7 +18,7 @@ static uint64_t returned; /* lately, and not taken again */
 /* While there is any of both; each window judges what it has seen. */
 static uint64_t window_ns;
 static uint64_t least_held; /* by the pool */
-static uint64_t peak[2]; /* memory in use, in this window and in the last one */
+static uint64_t peak[2];    /* memory in use, in this window and in the last one */
 
 void ts_retain_start(void)
 {

@@ -99,14 +99,11 @@ static uint32_t chunk_with_room(struct ts_lane *lane, unsigned c)
 
 	if (filling && ts_range.chunks[filling].units_used + units <= TS_CHUNK_UNITS)
 		return filling;
-	if (!ts_epoch_charge(lane, TS_CHUNK_BYTES))
-		return 0;
 	ts_bump_word(&lane->stat->w.slow_misses, 1);
-	chunk = ts_chunk_take(ts_tls.self, 1, 1, c);
-	if (!chunk) {
-		ts_epoch_uncharge(lane, TS_CHUNK_BYTES);
+	chunk = ts_lane_take_chunks(lane, 1, 1, c);
+	if (!chunk)
 		return 0;
-	}
+	filling = lane->filling; /* memory may have been given up */
 	link_chunk(lane, chunk);
 	ts_chunk_charge_to(chunk, c);
 	ts_count_class(c, chunk_misses, 1);
@@ -243,7 +240,9 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 /* As ts_lane_alloc would, which counts it. */
 static bool go_on_in_stack(struct ts_lane *lane, unsigned c)
 {
-	if (!ts_stack_below(lane, &lane->bin[c], c))
+	struct ts_bin *bin = &lane->bin[c];
+
+	if (!bin->top[-1] && !ts_stack_below(lane, bin, c))
 		return false;
 	ts_bump_word(&lane->stat->w.slow_hits, 1);
 	ts_count_own_class(c, slow_reused, 1);
@@ -617,8 +616,10 @@ static uint32_t mark_empty_chunks(struct ts_lane *lane, uint32_t *slack)
 	uint32_t marked = 0;
 
 	for (uint32_t chunk = lane->chunks; chunk; chunk = ts_range.chunks[chunk].next) {
+		bool failed =
+			ts_range.chunks[chunk].empty; /* to be returned: it serves no class any more */
 		bool empty = all_free(chunk);
-		bool stays = empty && *slack;
+		bool stays = empty && *slack && !failed;
 
 		*slack -= stays;
 		ts_range.chunks[chunk].empty = empty && !stays;

@@ -91,8 +91,8 @@ uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
 /*
  * Of a bin that has nothing at hand: the slots of the slab behind the one being carved, which waits since a discard,
- * or of the stack block below are the next to hand out. False: there are none, or others freed what is to be looked at
- * first.
+ * are the next to hand out; in stack mode those of the block below. False: there are none, or others freed what is to be
+ * looked at before another slab.
  */
 bool ts_slab_go_on(struct ts_lane *lane, size_t place);
 /* Stack mode: put some slots of the reserve, which has some, on the stack. False with errno: no memory. */

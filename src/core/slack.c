@@ -6,19 +6,28 @@
 static void set(struct ts_lane *lane, uint32_t chunks)
 {
 	lane->slack_chunks = ts_chunk_lend(lane->slack_chunks, chunks);
+}
+
+static void begin_window(struct ts_lane *lane)
+{
 	lane->least_listed_bytes = lane->listed_bytes;
-	lane->reused_bytes = 0;
+	lane->reused_bytes = lane->recent_bytes = 0;
 	lane->missed_chunks = 0;
 }
 
 uint32_t ts_slack_learn(struct ts_lane *lane)
 {
-	bool may = ts_lane_never_ends(lane) && !ts_epoch_limited(lane);
+	uint32_t want = lane->slack_chunks + lane->regretted_chunks;
 
-	if (!may)
+	if (!ts_lane_never_ends(lane) || ts_epoch_limited(lane)) {
 		ts_slack_end(lane);
-	else if (lane->regretted_chunks)
-		set(lane, lane->slack_chunks + lane->regretted_chunks);
+		return 0;
+	}
+	/* Asked each time: all lanes together may have less than when it was granted. */
+	if (want)
+		set(lane, want);
+	if (lane->regretted_chunks)
+		begin_window(lane);
 	lane->regretted_chunks = 0;
 	return lane->slack_chunks;
 }
@@ -26,9 +35,7 @@ uint32_t ts_slack_learn(struct ts_lane *lane)
 /* It does not serve what is allocated, which is of other classes; or memory has become limited. */
 bool ts_slack_unsuitable(const struct ts_lane *lane)
 {
-	uint64_t missed_bytes = (uint64_t)lane->missed_chunks * TS_CHUNK_BYTES;
-	bool missed = lane->missed_chunks > lane->slack_chunks / 4 &&
-		      missed_bytes > lane->reused_bytes / 4;
+	bool missed = lane->missed_chunks > lane->slack_chunks / 4;
 
 	return lane->slack_chunks && (missed || ts_epoch_limited(lane));
 }
@@ -36,11 +43,20 @@ bool ts_slack_unsuitable(const struct ts_lane *lane)
 void ts_slack_review(struct ts_lane *lane)
 {
 	uint64_t idle = lane->least_listed_bytes / TS_CHUNK_BYTES;
-	uint32_t kept = idle < lane->slack_chunks ? lane->slack_chunks - (uint32_t)idle : 0;
+	uint32_t had = lane->slack_chunks;
 
-	if (kept < lane->slack_chunks)
+	set(lane, idle < had ? had - (uint32_t)idle : 0);
+	begin_window(lane);
+	if (lane->slack_chunks < had)
 		lane->trim_at_bytes = 0; /* to be looked for now */
-	set(lane, kept);
+}
+
+bool ts_slack_give_up(struct ts_lane *lane)
+{
+	if (!lane->slack_chunks)
+		return false;
+	ts_lane_trim_all(lane);
+	return true;
 }
 
 void ts_slack_end(struct ts_lane *lane)
@@ -48,6 +64,7 @@ void ts_slack_end(struct ts_lane *lane)
 	lane->returned_chunks = lane->regretted_chunks = 0;
 	if (lane->slack_chunks)
 		set(lane, 0);
+	begin_window(lane);
 }
 
 void ts_slack_forget(struct ts_lane *lane)

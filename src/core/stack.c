@@ -2,6 +2,7 @@
 #include "stack.h"
 
 #include "config.h" /* TSLAB_STACK_SLOTS */
+#include "slack.h"
 #include "thread.h"
 
 _Static_assert(TSLAB_STACK_SLOTS <= TS_STACK_BLOCK_WORDS - 2,
@@ -61,13 +62,20 @@ static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 		lane->least_listed_bytes = lane->listed_bytes;
 }
 
-bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+static bool below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	/* The last block stays: the next free would want it back. */
 	if (bin->top == TS_STACK_NONE || !ts_stack_block(bin->top)[0])
 		return false;
 	pop_block(lane, bin, c);
-	lane->reused_bytes += block_bytes(c);
+	return true;
+}
+
+bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+{
+	if (!below(lane, bin, c))
+		return false;
+	ts_slack_reused(lane, block_bytes(c));
 	return true;
 }
 
@@ -82,7 +90,7 @@ void ts_stack_drop_marked(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	struct ts_bin old = *bin;
 
 	bin->top = TS_STACK_NONE;
-	while (old.top[-1] || ts_stack_below(lane, &old, c)) {
+	while (old.top[-1] || below(lane, &old, c)) {
 		char *p = *--old.top;
 		uint64_t chunk = (uint64_t)(p - ts_range.base) >> TS_CHUNK_SHIFT;
 

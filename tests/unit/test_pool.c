@@ -338,6 +338,7 @@ static void the_first_fit_is_found(void **state)
 		uint32_t start, chunks;
 	} run[RUNS];
 	struct ts_chunk_batch batch = { 0, 0, false };
+	enum ts_failure why;
 	uint64_t random = 20261122;
 	unsigned fits = 0;
 
@@ -359,7 +360,7 @@ static void the_first_fit_is_found(void **state)
 		if (!expected)
 			expected = (ts_chunk_end() + align - 1) / align * align;
 		run[i].chunks = chunks;
-		run[i].start = ts_chunk_take(NULL, chunks, align, TS_CLASS_LARGE);
+		run[i].start = ts_chunk_take(NULL, chunks, align, TS_CLASS_LARGE, &why);
 		assert_int_equal(run[i].start, expected);
 	}
 	assert_true(fits > STEPS / 4);
