@@ -89,6 +89,7 @@ const struct bench_workload bench_workloads[] = {
 	REPLACE("ws100k-1024", "WS100k, 16-1024 B", 100000, 1024, 500000, 1, 1, 1.2, 0),
 	BATCH("batch10000", "batch of 10 000, 16-504 B", 10000, 504, 500000),
 	BATCH("batch1000-32000", "batch of 1000, 16-32000 B", 1000, 32000, 100000),
+	BATCH("batch10000-32000", "batch of 10 000, 16-32000 B", 10000, 32000, 40000),
 	{ .name = "lifo",
 	  .title = "the newest of up to 256 is freed first",
 	  .threads = 1,

@@ -84,6 +84,7 @@ static void show(void)
 void ts_chunk_recover(void)
 {
 	lent_count = 0;
+	ts_retain_forget();
 	show();
 }
 
@@ -261,33 +262,13 @@ static void lock_pool(unsigned cls)
 	}
 }
 
-uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks,
-		       unsigned cls, enum ts_failure *why)
-{
-	uint64_t start = 0;
-
-	if (thread && align_chunks == 1)
-		start = take_cached(thread, chunks);
-	if (start)
-		return (uint32_t)start;
-	lock_pool(cls);
-	start = take_free(chunks, align_chunks);
-	if (!start)
-		start = take_fresh(chunks, align_chunks);
-	ts_retain_see(dirty_count, in_use());
-	ts_unlock(&ts_lock_pool);
-	if (start && start != UINT64_MAX)
-		return (uint32_t)start;
-	*why = start ? TS_FAILED_MAPPING : TS_FAILED_EXHAUSTED;
-	return 0;
-}
-
 bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 {
 	uint64_t end = (uint64_t)start + chunks;
 	bool done = false;
 
 	lock_pool(TS_CLASS_LARGE);
+	ts_retain_see(dirty_count, in_use());
 	if (end == frontier) {
 		done = end + more <= ts_range.chunk_count && !ts_range_commit(end + more);
 		if (done) {
@@ -300,6 +281,10 @@ bool ts_chunk_extend(uint32_t start, uint32_t chunks, uint32_t more)
 			remove_free(end, more);
 			ts_count(chunks_reused, more);
 		}
+	}
+	if (done) {
+		ts_retain_missed(more);
+		ts_retain_changed(dirty_count, in_use());
 	}
 	ts_unlock(&ts_lock_pool);
 	return done;
@@ -446,6 +431,35 @@ static struct ts_chunk_batch take_to_evict(uint64_t surplus, const struct ts_chu
 	return batch;
 }
 
+uint32_t ts_chunk_take(struct ts_thread *thread, uint32_t chunks, uint32_t align_chunks,
+		       unsigned cls, enum ts_failure *why)
+{
+	struct ts_chunk_batch coming = { 0, chunks, false };
+	struct ts_chunk_batch old = { 0, 0, false };
+	uint64_t start = 0, surplus;
+
+	if (thread && align_chunks == 1)
+		start = take_cached(thread, chunks);
+	if (start)
+		return (uint32_t)start;
+	lock_pool(cls);
+	ts_retain_see(dirty_count, in_use());
+	start = take_free(chunks, align_chunks);
+	if (!start)
+		start = take_fresh(chunks, align_chunks);
+	ts_retain_changed(dirty_count, in_use());
+	surplus = ts_retain_surplus(dirty_count, in_use());
+	if (surplus)
+		old = take_to_evict(surplus, &coming);
+	ts_unlock(&ts_lock_pool);
+	if (old.chunks)
+		purge(&old);
+	if (start && start != UINT64_MAX)
+		return (uint32_t)start;
+	*why = start ? TS_FAILED_MAPPING : TS_FAILED_EXHAUSTED;
+	return 0;
+}
+
 /*
  * What comes is kept, and other runs go, in turn: else a pool full of runs that are too short for what the program
  * allocates now would send each of its objects to the OS and back. A few runs at most and not much more than comes,
@@ -460,6 +474,7 @@ static bool keep(const struct ts_chunk_batch *batch)
 		uint64_t held, most;
 
 		lock_pool(ts_range.chunks[batch->start].unit_class[0]);
+		ts_retain_see(dirty_count, in_use());
 		held = dirty_count + batch->chunks;
 		most = ts_retain_most(in_use() - batch->chunks);
 		kept = held <= most;
@@ -467,11 +482,11 @@ static bool keep(const struct ts_chunk_batch *batch)
 			mark_free(batch, true);
 			ts_redzone_put(batch->start, batch->chunks);
 			add_free(batch->start, batch->chunks, true);
-			ts_retain_see(held, in_use());
 		} else {
 			if (runs < EVICTED_RUNS && batch->chunks <= most)
 				old = take_to_evict(held - most, batch);
-			ts_retain_returned(old.chunks ? old.chunks : batch->chunks, in_use());
+			ts_retain_returned(old.chunks ? old.chunks : batch->chunks,
+					   in_use() - old.chunks);
 		}
 		ts_unlock(&ts_lock_pool);
 		if (kept || !old.chunks)

@@ -53,10 +53,15 @@ uint64_t ts_retain_least(uint64_t in_use)
 	return keep ? (share > keep ? share : keep) / TS_CHUNK_BYTES : 0;
 }
 
+static uint64_t recent_peak(void)
+{
+	return peak[0] > peak[1] ? peak[0] : peak[1];
+}
+
 uint64_t ts_retain_most(uint64_t in_use)
 {
 	uint64_t least = ts_retain_least(in_use);
-	uint64_t used = peak[0] > peak[1] ? peak[0] : peak[1];
+	uint64_t used = recent_peak();
 	uint64_t gone = learned && used > in_use ? used - in_use : 0;
 	uint64_t wanted = least + learned < gone ? least + learned : gone;
 
@@ -77,21 +82,34 @@ static void judge_window(void)
 	returned /= 2;
 }
 
+/* Before the change: a window ends with what was so until now. */
 void ts_retain_see(uint64_t held, uint64_t in_use)
 {
-	uint64_t now_ns;
+	uint64_t now_ns, window;
 
 	if (!learned && !returned)
 		return;
+	ts_retain_changed(held, in_use);
+	now_ns = ts_os_coarse_ns();
+	window = now_ns > window_ns ? now_ns - window_ns : 0;
+	if (window < WINDOW_NS)
+		return;
+	judge_window();
+	begin_window(now_ns, held, in_use);
+	if (window < 2 * WINDOW_NS)
+		return;
+	/* A window at least in which nothing changed. */
+	judge_window();
+	returned = 0;
+	peak[1] = in_use;
+}
+
+void ts_retain_changed(uint64_t held, uint64_t in_use)
+{
 	if (held < least_held)
 		least_held = held;
 	if (in_use > peak[0])
 		peak[0] = in_use;
-	now_ns = ts_os_coarse_ns();
-	if (now_ns - window_ns < WINDOW_NS)
-		return;
-	judge_window();
-	begin_window(now_ns, held, in_use);
 }
 
 void ts_retain_returned(uint64_t chunks, uint64_t in_use)
@@ -111,4 +129,13 @@ void ts_retain_missed(uint64_t chunks)
 
 	returned -= again;
 	learned += again;
+	if (learned > recent_peak())
+		learned = recent_peak();
+}
+
+uint64_t ts_retain_surplus(uint64_t held, uint64_t in_use)
+{
+	uint64_t most = learned ? ts_retain_most(in_use) : held;
+
+	return held > most ? held - most : 0;
 }

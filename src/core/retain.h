@@ -4,8 +4,9 @@
  *
  * 64 MiB, or an eighth of the memory in use where that is more; or exactly what TSLAB_RETAIN says. Without that
  * variable more, where that proved to be wanted: what the pool let go for want of room and the program took again
- * within seconds it may hold the next time, as long as the process has no more memory than it used lately. What was
- * free all the time for a second is not wanted.
+ * within a second or so it may hold the next time, as long as that and the memory in use are no more than was in use
+ * in this second or the last. What was free all the time for a second is not wanted. It goes when something is freed
+ * or taken: a program that does neither keeps it.
  *
  * Amounts are in chunks. All calls under ts_lock_pool, but for those that say otherwise.
  */
@@ -26,8 +27,11 @@ bool ts_retain_any(void);
 uint64_t ts_retain_least(uint64_t in_use);
 uint64_t ts_retain_most(uint64_t in_use);
 
-/* The pool holds so much and so much is in use, after each change. */
+/* The pool holds so much and so much is in use: before something is taken or put there, and after it was taken. */
 void ts_retain_see(uint64_t held, uint64_t in_use);
+void ts_retain_changed(uint64_t held, uint64_t in_use);
+/* More than the pool may hold, of what it had only learned to. */
+uint64_t ts_retain_surplus(uint64_t held, uint64_t in_use);
 /* So much was returned to the OS because the pool had no room, while so much was in use. */
 void ts_retain_returned(uint64_t chunks, uint64_t in_use);
 /* So much was taken that holds no memory. */
