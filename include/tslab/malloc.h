@@ -23,7 +23,8 @@
  * classes, and for the process 64 MiB, or an eighth of the memory in use where that is more, and half as much
  * again in threads that fill and empty their memory in turn. What the program takes back within a second is kept
  * beyond that, with the memory in use up to what was in use in the last two, until it lay there for a second and
- * something is freed or taken. TSLAB_RETAIN=16M sets an exact number for the process, 0 keeps nothing there; malloc_trim returns all of it, but what other threads keep.
+ * something is freed or taken. TSLAB_RETAIN=16M sets an exact number for the process, 0 keeps nothing there;
+ * malloc_trim returns all of it, but what other threads keep.
  *
  * There is no second allocator behind it. The one thing that can come from another allocator is a
  * pointer: of a library that was loaded with RTLD_DEEPBIND, say. It is refused and counted as a fallback

@@ -48,7 +48,7 @@ void ts_slack_review(struct ts_lane *lane)
 	set(lane, idle < had ? had - (uint32_t)idle : 0);
 	begin_window(lane);
 	if (lane->slack_chunks < had)
-		lane->trim_at_bytes = 0; /* to be looked for now */
+		lane->trim_at_bytes = 0; /* the free that asked for this looks for it */
 }
 
 bool ts_slack_give_up(struct ts_lane *lane)

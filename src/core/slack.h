@@ -16,6 +16,7 @@
 /* A review comes when so many times the slack has been used again, or so much. */
 #define TS_SLACK_TURNS 256
 #define TS_SLACK_REVIEW_BYTES ((uint64_t)4 << 30)
+
 static inline uint64_t ts_slack_bytes(const struct ts_lane *lane)
 {
 	return (uint64_t)lane->slack_chunks * TS_CHUNK_BYTES;

@@ -196,3 +196,16 @@ void *free_strays(void *arg)
 		tslab_free(strays->objects[i]);
 	return NULL;
 }
+
+uint64_t committed_bytes(tslab_epoch_t epoch)
+{
+	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
+
+	assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
+	return s.committed_bytes;
+}
+
+uint64_t in_default_epoch(void)
+{
+	return committed_bytes(tslab_epoch_default(tslab_heap_default()));
+}

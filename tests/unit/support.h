@@ -107,5 +107,8 @@ tslab_epoch_t new_epoch(tslab_heap *heap, const char *label);
 tslab_epoch_t begin(tslab_heap *heap, const char *label);
 /* Live objects of an epoch as the statistics have them. */
 uint64_t live_objects(tslab_epoch_t epoch);
+/* Memory that an epoch's lanes hold, and those of the default heap's default epoch. */
+uint64_t committed_bytes(tslab_epoch_t epoch);
+uint64_t in_default_epoch(void);
 
 #endif

@@ -209,14 +209,6 @@ static void emptied_epochs_keep_little(void **state)
 
 enum { MANY = 16384 };
 
-static uint64_t in_default_epoch(void)
-{
-	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
-
-	assert_int_equal(tslab_stats_epoch(tslab_epoch_default(tslab_heap_default()), &s), 0);
-	return s.committed_bytes;
-}
-
 static void free_after_all(unsigned count, const uint32_t *bytes, unsigned sizes)
 {
 	static void *objects[MANY];

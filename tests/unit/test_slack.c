@@ -43,19 +43,6 @@ static uint64_t moved_by_last_turn(size_t bytes, size_t size)
 	       before.chunks_returned;
 }
 
-static uint64_t committed(tslab_epoch_t epoch)
-{
-	struct tslab_epoch_stats s = { .struct_bytes = sizeof(s) };
-
-	assert_int_equal(tslab_stats_epoch(epoch, &s), 0);
-	return s.committed_bytes;
-}
-
-static uint64_t in_default_epoch(void)
-{
-	return committed(tslab_epoch_default(tslab_heap_default()));
-}
-
 static void turns_keep_their_memory(void **state)
 {
 	static const size_t sizes[] = { 1024, 5000, 32000 };
@@ -127,7 +114,7 @@ static void nothing_where_memory_is_dear(void **state)
 
 		assert_int_equal(tslab_domain_enter(epoch), 0);
 		assert_true(moved_by_last_turn(4 * MIB, 4096) > 0);
-		assert_true(committed(epoch) <= MIB);
+		assert_true(committed_bytes(epoch) <= MIB);
 		assert_int_equal(tslab_domain_exit(epoch), 0);
 		assert_int_equal(tslab_heap_destroy(heap), 0);
 	}
@@ -143,7 +130,7 @@ static void limited_afterwards(void **state)
 	(void)state;
 	assert_int_equal(tslab_domain_enter(epoch), 0);
 	assert_int_equal(moved_by_last_turn(6 * MIB, 8000), 0);
-	assert_true(committed(epoch) >= 6 * MIB);
+	assert_true(committed_bytes(epoch) >= 6 * MIB);
 	assert_int_equal(tslab_epoch_set_limit(epoch, 7 * MIB), 0);
 	for (unsigned i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)
 		assert_non_null(objects[i] = tslab_malloc(16000));
