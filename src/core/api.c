@@ -126,7 +126,7 @@ static cold void *alloc_slow(size_t bytes, size_t align)
 }
 
 /* A class goes on in its next slab or block: no slow path, sampled or not. Left by a jump, too. */
-static __attribute__((noinline)) void *alloc_next_slab(size_t bytes)
+static __attribute__((noinline)) void *alloc_next_block(size_t bytes)
 {
 	struct ts_lane *lane = ts_tls.lane;
 	bool sampled = ts_sample_not_due(lane);
@@ -154,12 +154,30 @@ static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
 	void *p;
 
 	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
-		return alloc_next_slab(bytes);
+		return alloc_next_block(bytes);
 	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
 	if (!p)
-		return alloc_next_slab(bytes);
+		return alloc_next_block(bytes);
 	ts_sample_pass();
 	return ts_arch_tagged(p);
+}
+
+/*
+ * A request that is larger than the slabs of its classes comes here once for each slab more. Left by a jump for all that
+ * is rarer.
+ */
+static __attribute__((noinline, aligned(64))) void *alloc_next_slab(size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	size_t place;
+
+	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_is_off(lane))
+		return alloc_counted(bytes);
+	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+	if (ts_bin_in_stack_mode((struct ts_bin *)((char *)lane->bin + 2 * place)) ||
+	    !ts_slab_bump_on(lane, (unsigned)(place / TS_PLACE_BYTES)))
+		return alloc_counted(bytes);
+	return ts_arch_tagged(ts_bin_bump(lane, place));
 }
 
 /* A slot of the innermost lane, as the class table has it; NULL: the slow path decides. */
@@ -177,7 +195,7 @@ hot void *tslab_malloc(size_t bytes)
 {
 	void *p = alloc_at_hand(bytes);
 
-	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_counted(bytes);
+	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_next_slab(bytes);
 }
 
 /* Large objects fresh from the OS read as zeroes already. */
@@ -428,7 +446,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *ptr)
 	if (__builtin_expect(place >= sizeof(struct ts_bin) * TS_CLASS_COUNT, 0))
 		return false;
 	top = bin->top;
-	if (__builtin_expect(ts_stack_full(top), 0))
+	if (__builtin_expect(ts_stack_full(bin, top), 0))
 		return false;
 	node = ts_range_node_of(ptr);
 	local = ts_a64_load_rlx(&node->local);

@@ -23,14 +23,13 @@ static bool fail(const char **why, const char *text)
 }
 
 /* Entries of a bin's stack; each must be a free slot of the bin. UINT64_MAX if one is not. */
-static uint64_t stack_length(const struct ts_bin *bin)
+static uint64_t stack_length(const struct ts_lane *lane, const struct ts_bin *bin)
 {
+	unsigned c = ts_lane_class(lane, bin);
 	char **top = bin->top;
 	uint64_t length = 0;
 
 	while (top != TS_STACK_NONE) {
-		char **block = ts_stack_block(top);
-
 		for (; top[-1]; top--) {
 			uint64_t t = (uint64_t)(top[-1] - ts_range.base) >> TS_GRANULE_SHIFT;
 
@@ -40,7 +39,7 @@ static uint64_t stack_length(const struct ts_bin *bin)
 				return UINT64_MAX;
 			length++;
 		}
-		top = ts_stack_top_below(block);
+		top = ts_stack_top_below(lane, c, top);
 	}
 	return length;
 }
@@ -125,7 +124,7 @@ bool ts_check_lane(struct ts_lane *lane, const char **why)
 		return false;
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		const struct ts_class_words *words = &lane->stat->cls[c];
-		uint64_t listed = stack_length(&lane->bin[c]);
+		uint64_t listed = stack_length(lane, &lane->bin[c]);
 
 		if (listed == UINT64_MAX)
 			return fail(why, "a stack entry is no free slot of its bin");

@@ -60,6 +60,14 @@ static inline uint64_t ts_control_guard_interval(void)
 	return interval <= TS_SAMPLE_INTERVAL_MAX ? interval : 0;
 }
 
+/* Is any allocation watched? Or an interval is out of bounds, which is for others to see. */
+static inline bool ts_control_watches(void)
+{
+	const struct ts_control *control = ts_control();
+
+	return ts_a64_load_rlx(&control->sample_interval) | ts_a64_load_rlx(&control->guard_interval);
+}
+
 static inline bool ts_control_captures_sites(void)
 {
 	return ts_a64_load_rlx(&ts_control()->capture_off) != 1;

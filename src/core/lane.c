@@ -44,10 +44,10 @@ static struct ts_lane *new_lane(void)
 	lane = ts_lane_at((uint32_t)index);
 	lane->index = (uint32_t)index;
 	for (unsigned c = 0; c <= TS_CLASS_COUNT; c++) {
-		lane->bin[c].top = TS_STACK_NONE;
+		ts_stack_forget(&lane->bin[c]);
 		lane->bin[c].bytes = c < TS_CLASS_COUNT ? ts_sizeclasses[c].bytes : 1;
 	}
-	lane->large.top = TS_STACK_NONE;
+	ts_stack_forget(&lane->large);
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
 	ts_a32_store_rlx(&lane->stat->number, (uint32_t)index + 1);

@@ -15,9 +15,9 @@
  *          and so free has nothing but the bit to test. TS_BIN_RESERVE in `bump` is the mode.
  * A discard makes it a bump again, unless slots were freed one by one since the last one.
  *
- * The stack of a bin is a chain of 512-byte blocks. Word 0 of a block is the block below it; a NULL
- * and the entries follow. `top` is the place of the next push; one that is a multiple of 512 means "block
- * full, or none", a NULL under it "look below". Without a block it is TS_STACK_NONE, which says both.
+ * The stack of a bin is a chain of blocks. Word 0 of a block is the block below it; a NULL and the entries follow.
+ * `top` is the place of the next push; where it equals `full` the block is full, or there is none, and a NULL under
+ * it means "look below". Without a block it is TS_STACK_NONE, which says both.
  */
 #ifndef TS_CORE_LANE_H
 #define TS_CORE_LANE_H
@@ -29,22 +29,24 @@ struct ts_thread;
 struct ts_epoch;
 
 #define TS_LANE_BYTES 2048u
-#define TS_STACK_BLOCK_BYTES 512u
-#define TS_STACK_BLOCK_WORDS (TS_STACK_BLOCK_BYTES / sizeof(void *))
+
+/* See stack.h. */
+enum ts_stack_block { TS_STACK_NARROW, TS_STACK_WIDE, TS_STACK_BLOCKS };
 
 /* Others than the holder look at `bump` and `end` as well (ts_slab_handed_out). */
 struct ts_bin {
 	char **top;
 	ts_a64 bump;    /* next slot never handed out, perhaps with TS_BIN_RESERVE */
 	ts_a64 end;     /* of these slots */
-	uint64_t bytes; /* of a slot; never changes */
+	uint32_t bytes; /* of a slot; never changes */
+	uint32_t full;  /* lower half of the address where the stack's block ends */
 };
 
 /* Above every address: a bump beyond it passes the end, so that allocation asks the slow path. */
 #define TS_BIN_RESERVE ((uint64_t)1 << 63)
 
-extern TS_HIDDEN char *const ts_stack_none[TS_STACK_BLOCK_WORDS];
-#define TS_STACK_NONE ((char **)(uintptr_t)(ts_stack_none + TS_STACK_BLOCK_WORDS))
+extern TS_HIDDEN char *const ts_stack_none[1];
+#define TS_STACK_NONE ((char **)(uintptr_t)(ts_stack_none + 1))
 
 enum { TS_LANE_HANDLES = 1 }; /* flags */
 
@@ -90,8 +92,9 @@ struct ts_lane {
 	/* any thread */
 	ts_a64 holder; /* ts_thread.id of the scope's thread; 0 = none, or TRANSIENT */
 	ts_a64 w __attribute__((aligned(64)));
-	/* holder only, on slow paths, see slack.h: in this line because there is room */
-	uint64_t reused_bytes;       /* of the stacks, by whole blocks, since the last review */
+	/* holder only, on slow paths: in this line because there is room */
+	uint64_t wide;         /* bit = the class's stack is of wide blocks, see stack.h */
+	uint64_t reused_bytes; /* of the stacks, by whole blocks, since the last review; see slack.h */
 	uint64_t recent_bytes;       /* ... since missed_chunks was halved */
 	uint64_t least_listed_bytes; /* since then */
 	uint32_t slack_chunks;       /* empty ones that may stay */
@@ -209,6 +212,22 @@ static inline void *ts_bin_pop(struct ts_lane *lane, struct ts_bin *bin, size_t 
 	return p;
 }
 
+/* The next slot never handed out of a bin in bump mode; NULL: there is none. */
+static inline void *ts_bin_bump(struct ts_lane *lane, size_t place)
+{
+	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
+	uint64_t bump = ts_a64_load_rlx(&bin->bump);
+	uint64_t next = bump + bin->bytes;
+
+	if (__builtin_expect(ts_arch_above_load(next, &bin->end), 0))
+		return NULL;
+	ts_a64_store_rlx(&bin->bump, next);
+	ts_count_alloc(lane, place);
+	if (!bump)
+		__builtin_unreachable(); /* without a slab `end` is 0 */
+	return (void *)bump;
+}
+
 /*
  * The newest free slot, or one never handed out; NULL: the slow path decides. Said to be unlikely is the
  * pop: then it is the one with a branch that is taken, which costs two cycles where the instructions
@@ -217,19 +236,10 @@ static inline void *ts_bin_pop(struct ts_lane *lane, struct ts_bin *bin, size_t 
 static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 {
 	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
-	uint64_t bump, next;
 
 	if (__builtin_expect(bin->top[-1] != NULL, 0))
 		return ts_bin_pop(lane, bin, place);
-	bump = ts_a64_load_rlx(&bin->bump);
-	next = bump + bin->bytes;
-	if (__builtin_expect(ts_arch_above_load(next, &bin->end), 0))
-		return NULL;
-	ts_a64_store_rlx(&bin->bump, next);
-	ts_count_alloc(lane, place);
-	if (!bump)
-		__builtin_unreachable(); /* without a slab `end` is 0 */
-	return (void *)bump;
+	return ts_bin_bump(lane, place);
 }
 
 /* A resting lane of the thread's own that still has its chunks; NULL if there is none. */

@@ -78,10 +78,10 @@ static void empty_lane(struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		/* bump and end still say which slots were never handed out */
-		lane->bin[c].top = TS_STACK_NONE;
+		ts_stack_forget(&lane->bin[c]);
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
-	lane->classes = lane->bumped = lane->simple = 0;
+	lane->classes = lane->bumped = lane->simple = lane->wide = 0;
 	lane->listed_bytes = 0;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
 	ts_slack_forget(lane);

@@ -64,8 +64,8 @@ static inline bool ts_sample_not_due(const struct ts_lane *lane)
 /* A lane that takes allocations, of which none is watched: a thread has one, and the tables are complete. */
 static inline bool ts_sample_is_off(const struct ts_lane *lane)
 {
-	return ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_of &&
-	       ts_sample_table() == (uintptr_t)ts_sizeclass_of;
+	return ts_a64_load_rlx(&lane->class_of) == (uintptr_t)ts_sizeclass_of && !TSLAB_REDZONE &&
+	       !ts_control_watches();
 }
 
 /* It is over. */

@@ -190,25 +190,6 @@ static inline void clear_flags(uint32_t slab)
 	ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab));
 }
 
-static inline void set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
-{
-	uint64_t mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
-	uint64_t start = (uintptr_t)ts_range_address(unit_granule(slab));
-
-	ts_a64_store_rlx(&bin->bump, start | mode);
-	/* ORD-24 release, and for what says that the slab is carved: the copy that a fork makes has them in
-	 * this order. */
-	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_bytes);
-}
-
-/* A slab with its bits is carved from now on. */
-static inline void carve_with_bits(struct ts_lane *lane, unsigned c, uint32_t slab)
-{
-	lane->slab[c] = slab;
-	set_bounds(&lane->bin[c], c, slab);
-	ts_a32_store_rel(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING); /* ORD-24 */
-}
-
 /*
  * [bump, end) before the bits, or before the mark of a slab that has them: what looks live and was never
  * handed out is always inside it, or in a slab that waits. In between the two words may be of different
@@ -223,11 +204,11 @@ void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab)
 	if (lane->slab[c])
 		clear_flags(lane->slab[c]);
 	if (has_bits) {
-		carve_with_bits(lane, c, slab);
+		ts_slab_carve_with_bits(lane, c, slab);
 	} else {
 		lane->slab[c] = slab;
 		ts_a32_store_rlx(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING);
-		set_bounds(bin, c, slab);
+		ts_slab_set_bounds(bin, c, slab);
 		for (uint64_t rest = ts_sizeclass_start_nodes[c]; rest; rest &= rest - 1) {
 			unsigned n = (unsigned)__builtin_ctzll(rest);
 
@@ -252,20 +233,9 @@ static bool go_on_in_stack(struct ts_lane *lane, unsigned c)
 bool ts_slab_go_on(struct ts_lane *lane, size_t place)
 {
 	unsigned c = (unsigned)(place / TS_PLACE_BYTES);
-	uint64_t bit = (uint64_t)1 << c;
-	/* Unit 0 is nobody's: its entry is 0. */
-	ts_a32 *link = ts_range_chain(lane->slab[c]);
-	uint32_t next = ts_a32_load_rlx(link) & TS_CHAIN_NEXT;
 
-	if (ts_bin_in_stack_mode(&lane->bin[c]))
-		return go_on_in_stack(lane, c);
-	if (!ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD))
-		return false;
-	ts_a32_store_rlx(link, next);
-	carve_with_bits(lane, c, next);
-	lane->bumped |= bit;
-	lane->simple &= ~bit;
-	return true;
+	return ts_bin_in_stack_mode(&lane->bin[c]) ? go_on_in_stack(lane, c) :
+						     ts_slab_bump_on(lane, c);
 }
 
 /* No slots are left that were never handed out; the mode stays. */
@@ -345,7 +315,7 @@ static void begin_stack_mode(struct ts_lane *lane, struct ts_bin *bin)
 void ts_slab_list_first(struct ts_lane *lane, struct ts_bin *bin, void *p)
 {
 	/* Without memory for a block the slot is free by its bit alone, and a bump bin goes on as one. */
-	if (ts_stack_full(bin->top) && !ts_stack_grow(lane, bin))
+	if (ts_stack_full(bin, bin->top) && !ts_stack_grow(lane, bin))
 		return;
 	if (!ts_bin_in_stack_mode(bin))
 		begin_stack_mode(lane, bin);
@@ -358,9 +328,9 @@ static bool list_reserve(struct ts_lane *lane, unsigned c)
 	struct ts_bin *bin = &lane->bin[c];
 	uint64_t bump = ts_bin_next(bin);
 	uint64_t slots = ts_bin_reserve_slots(bin);
-	uint64_t most = (ts_stack_capacity(c) + 1) / 2;
+	uint64_t most = ts_stack_refill_slots(lane, c);
 
-	if (ts_stack_full(bin->top) && !ts_stack_grow(lane, bin))
+	if (ts_stack_full(bin, bin->top) && !ts_stack_grow(lane, bin))
 		return false;
 	slots = slots < most ? slots : most;
 	/* The lowest is handed out first. */
@@ -390,7 +360,7 @@ static void rewind_bump(struct ts_lane *lane, unsigned c)
 		if (slab == lane->slab[c])
 			break;
 	}
-	carve_with_bits(lane, c, first);
+	ts_slab_carve_with_bits(lane, c, first);
 	lane->bumped |= (uint64_t)1 << c;
 	lane->simple |= (uint64_t)1 << c;
 }
@@ -466,7 +436,7 @@ void ts_slab_forget_bins(struct ts_lane *lane)
 		lane->first_slab[c] = lane->slab[c] = 0;
 	}
 	lane->classes = 0;
-	lane->bumped = lane->simple = 0;
+	lane->bumped = lane->simple = lane->wide = 0;
 	lane->filling = 0;
 	lane->unlisted = false;
 	lane->trim_at_bytes = TS_CHUNK_BYTES;

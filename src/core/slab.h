@@ -89,11 +89,47 @@ static inline void ts_slab_retag(const struct ts_lane *lane)
 uint32_t ts_slab_new(struct ts_lane *lane, unsigned c);
 /* The slots of this slab are the next to hand out, in the mode that the bin is in. */
 void ts_slab_carve(struct ts_lane *lane, unsigned c, uint32_t slab);
+
+static inline void ts_slab_set_bounds(struct ts_bin *bin, unsigned c, uint32_t slab)
+{
+	uint64_t mode = ts_a64_load_rlx(&bin->bump) & TS_BIN_RESERVE;
+	uint64_t start = (uintptr_t)ts_range_address((uint64_t)slab * TS_UNIT_GRANULES);
+
+	ts_a64_store_rlx(&bin->bump, start | mode);
+	/* ORD-24 release, and for what says that the slab is carved: the copy that a fork makes has them in
+	 * this order. */
+	ts_a64_store_rel(&bin->end, start + ts_sizeclasses[c].slab_bytes);
+}
+
+/* A slab with its bits is carved from now on. */
+static inline void ts_slab_carve_with_bits(struct ts_lane *lane, unsigned c, uint32_t slab)
+{
+	lane->slab[c] = slab;
+	ts_slab_set_bounds(&lane->bin[c], c, slab);
+	ts_a32_store_rel(ts_range_chain(slab), ts_slab_next(slab) | TS_CHAIN_CARVING); /* ORD-24 */
+}
+
 /*
- * Of a bin that has nothing at hand: the slots of the slab behind the one being carved, which waits since a discard,
- * are the next to hand out; in stack mode those of the block below. False: there are none, or others freed what is to be
- * looked at before another slab.
+ * Of a bin in bump mode that has nothing at hand: the slots of the slab behind the one being carved, which waits since
+ * a discard, are the next to hand out. False: there is none, or others freed what is to be looked at before.
  */
+static inline bool ts_slab_bump_on(struct ts_lane *lane, unsigned c)
+{
+	uint64_t bit = (uint64_t)1 << c;
+	/* Unit 0 is nobody's: its entry is 0. */
+	ts_a32 *link = ts_range_chain(lane->slab[c]);
+	uint32_t next = ts_a32_load_rlx(link) & TS_CHAIN_NEXT;
+
+	if (!ts_slab_waits(next) || (ts_a64_load_rlx(&lane->w) & TS_LW_HEAD))
+		return false;
+	ts_a32_store_rlx(link, next);
+	ts_slab_carve_with_bits(lane, c, next);
+	lane->bumped |= bit;
+	lane->simple &= ~bit;
+	return true;
+}
+
+/* The same in either mode; in stack mode the slots of the block below. */
 bool ts_slab_go_on(struct ts_lane *lane, size_t place);
 /* Stack mode: put some slots of the reserve, which has some, on the stack. False with errno: no memory. */
 bool ts_slab_refill(struct ts_lane *lane, unsigned c);
@@ -105,7 +141,7 @@ static inline void ts_slab_list(struct ts_lane *lane, struct ts_bin *bin, void *
 {
 	char **top = bin->top;
 
-	if (__builtin_expect(!ts_stack_full(top) && ts_bin_in_stack_mode(bin), 1))
+	if (__builtin_expect(!ts_stack_full(bin, top) && ts_bin_in_stack_mode(bin), 1))
 		ts_stack_put(bin, top, p);
 	else
 		ts_slab_list_first(lane, bin, p);

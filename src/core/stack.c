@@ -1,26 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 #include "stack.h"
 
+#include <string.h>
+
 #include "config.h" /* TSLAB_STACK_SLOTS */
 #include "slack.h"
 #include "thread.h"
 
-_Static_assert(TSLAB_STACK_SLOTS <= TS_STACK_BLOCK_WORDS - 2,
-	       "the link and a NULL are in a block, too");
+_Static_assert(TSLAB_STACK_SLOTS <= 126, "the link and a NULL are in a wide block, too");
 
-char *const ts_stack_none[TS_STACK_BLOCK_WORDS] __attribute__((aligned(TS_STACK_BLOCK_BYTES)));
+char *const ts_stack_none[1];
 
-unsigned ts_stack_capacity(unsigned c)
+static enum ts_stack_block kind_of(const struct ts_lane *lane, unsigned c)
+{
+	return lane->wide >> c & 1 ? TS_STACK_WIDE : TS_STACK_NARROW;
+}
+
+static unsigned words(enum ts_stack_block kind)
+{
+	return (unsigned)(ts_stack_block_bytes(kind) / sizeof(void *));
+}
+
+/* The block that `top` stands in; a full one is the one below. */
+static char **block_at(enum ts_stack_block kind, char **top)
+{
+	return (char **)((uintptr_t)(top - 1) & ~(ts_stack_block_bytes(kind) - 1));
+}
+
+static unsigned capacity(enum ts_stack_block kind, unsigned c)
 {
 	unsigned slots = TS_CHUNK_BYTES / ts_sizeclasses[c].bytes;
+	unsigned most = words(kind) - 2; /* the link and the NULL */
 
 	slots = slots < 4 ? 4 : slots;
+	slots = slots < most ? slots : most;
 	return slots < TSLAB_STACK_SLOTS ? slots : TSLAB_STACK_SLOTS;
 }
 
-static uint64_t block_bytes(unsigned c)
+unsigned ts_stack_capacity(const struct ts_lane *lane, unsigned c)
 {
-	return (uint64_t)ts_stack_capacity(c) * ts_sizeclasses[c].bytes;
+	return capacity(kind_of(lane, c), c);
+}
+
+unsigned ts_stack_refill_slots(const struct ts_lane *lane, unsigned c)
+{
+	unsigned slots = ts_stack_capacity(lane, c);
+
+	return kind_of(lane, c) == TS_STACK_WIDE ? (slots + 1) / 2 : slots;
+}
+
+static uint64_t block_bytes(const struct ts_lane *lane, unsigned c)
+{
+	return (uint64_t)ts_stack_capacity(lane, c) * ts_sizeclasses[c].bytes;
 }
 
 uint64_t ts_stack_first_blocks_bytes(const struct ts_lane *lane)
@@ -28,36 +59,76 @@ uint64_t ts_stack_first_blocks_bytes(const struct ts_lane *lane)
 	uint64_t bytes = 0;
 
 	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
-		bytes += block_bytes((unsigned)__builtin_ctzll(rest));
+		bytes += block_bytes(lane, (unsigned)__builtin_ctzll(rest));
 	return bytes;
+}
+
+char **ts_stack_top_below(const struct ts_lane *lane, unsigned c, char **top)
+{
+	enum ts_stack_block kind = kind_of(lane, c);
+	char **below = (char **)block_at(kind, top)[0];
+
+	return below ? below + words(kind) : TS_STACK_NONE;
+}
+
+/* An empty block on top of the stack. */
+static bool push_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+{
+	enum ts_stack_block kind = kind_of(lane, c);
+	char **block = ts_thread_block_get(ts_tls.self, kind);
+
+	if (!block)
+		return false;
+	block[0] = bin->top == TS_STACK_NONE ? NULL : (char *)block_at(kind, bin->top);
+	ts_stack_set_end(bin, block + words(kind));
+	bin->top -= capacity(kind, c);
+	bin->top[-1] = NULL;
+	lane->listed_bytes += block_bytes(lane, c);
+	return true;
+}
+
+/* The first block is full: a wide one takes over what it has. */
+static bool widen(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
+{
+	unsigned slots = capacity(TS_STACK_NARROW, c);
+	struct ts_bin narrow = *bin;
+	uint64_t bit = (uint64_t)1 << c;
+
+	lane->wide |= bit;
+	ts_stack_forget(bin);
+	if (!push_block(lane, bin, c)) {
+		lane->wide &= ~bit;
+		*bin = narrow;
+		return false;
+	}
+	memcpy(bin->top, narrow.top - slots, slots * sizeof(*bin->top));
+	bin->top += slots;
+	ts_thread_block_put(ts_tls.self, TS_STACK_NARROW, block_at(TS_STACK_NARROW, narrow.top));
+	lane->listed_bytes -= (uint64_t)slots * ts_sizeclasses[c].bytes;
+	return true;
 }
 
 bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin)
 {
 	unsigned c = ts_lane_class(lane, bin);
-	char **block = ts_thread_block_get(ts_tls.self);
-	char **bottom;
+	bool first = bin->top != TS_STACK_NONE && kind_of(lane, c) == TS_STACK_NARROW;
+	bool widens = first && capacity(TS_STACK_WIDE, c) > capacity(TS_STACK_NARROW, c);
 
-	if (!block) {
-		lane->unlisted = true;
-		return false;
-	}
-	bottom = block + TS_STACK_BLOCK_WORDS - ts_stack_capacity(c) - 1;
-	block[0] = bin->top == TS_STACK_NONE ? NULL : (char *)(bin->top - TS_STACK_BLOCK_WORDS);
-	*bottom = NULL;
-	bin->top = bottom + 1;
-	lane->listed_bytes += block_bytes(c);
-	return true;
+	if (widens ? widen(lane, bin, c) : push_block(lane, bin, c))
+		return true;
+	lane->unlisted = true;
+	return false;
 }
 
 /* Give back the topmost block. */
 static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
-	char **block = ts_stack_block(bin->top);
+	enum ts_stack_block kind = kind_of(lane, c);
+	char **block = block_at(kind, bin->top);
 
-	bin->top = ts_stack_top_below(block);
-	ts_thread_block_put(ts_tls.self, block);
-	lane->listed_bytes -= block_bytes(c);
+	ts_stack_set_end(bin, ts_stack_top_below(lane, c, bin->top));
+	ts_thread_block_put(ts_tls.self, kind, block);
+	lane->listed_bytes -= block_bytes(lane, c);
 	if (lane->listed_bytes < lane->least_listed_bytes)
 		lane->least_listed_bytes = lane->listed_bytes;
 }
@@ -65,7 +136,7 @@ static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 static bool below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	/* The last block stays: the next free would want it back. */
-	if (bin->top == TS_STACK_NONE || !ts_stack_block(bin->top)[0])
+	if (bin->top == TS_STACK_NONE || !block_at(kind_of(lane, c), bin->top)[0])
 		return false;
 	pop_block(lane, bin, c);
 	return true;
@@ -75,7 +146,7 @@ bool ts_stack_below(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	if (!below(lane, bin, c))
 		return false;
-	ts_slack_reused(lane, block_bytes(c));
+	ts_slack_reused(lane, block_bytes(lane, c));
 	return true;
 }
 
@@ -89,14 +160,14 @@ void ts_stack_drop_marked(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	struct ts_bin old = *bin;
 
-	bin->top = TS_STACK_NONE;
+	ts_stack_forget(bin);
 	while (old.top[-1] || below(lane, &old, c)) {
 		char *p = *--old.top;
 		uint64_t chunk = (uint64_t)(p - ts_range.base) >> TS_CHUNK_SHIFT;
 
 		if (ts_range.chunks[chunk].empty)
 			continue;
-		if (!ts_stack_full(bin->top) || ts_stack_grow(lane, bin))
+		if (!ts_stack_full(bin, bin->top) || ts_stack_grow(lane, bin))
 			ts_stack_put(bin, bin->top, p);
 	}
 	ts_stack_clear(lane, &old, c);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,16 +14,20 @@
 #include "os.h"
 #include "process.h"
 #include "slack.h"
+#include "stack.h"
 
 __thread struct ts_tls ts_tls = { .lane = &ts_lane_none };
 
 struct ts_table ts_threads = { .stride = -8192, .max = 1 << 17, .twin = &ts_lanes };
 _Static_assert(sizeof(struct ts_thread) <= 8192, "one table record");
 
+/* Blocks of each kind that a thread keeps for itself. */
+#define SPARE_BYTES (64u << 10)
+
 static pthread_key_t end_key;
 static bool end_key_made;
-static uint32_t free_threads; /* index + 1; under ts_lock_meta */
-static char **shared_blocks;  /* under ts_lock_meta */
+static uint32_t free_threads;                                 /* index + 1; under ts_lock_meta */
+static struct ts_spare_blocks shared_blocks[TS_STACK_BLOCKS]; /* under ts_lock_meta */
 
 /* What a thread points at after its end: destructors of other keys may still allocate. */
 static struct ts_block_thread ended_stat;
@@ -54,37 +59,71 @@ void *ts_meta_alloc(size_t bytes)
 	return p;
 }
 
-char **ts_thread_block_get(struct ts_thread *thread)
+static char **pop_spare(struct ts_spare_blocks *spare)
 {
-	char **block = thread ? thread->spare_blocks : NULL;
+	char **block = spare->first;
 
 	if (block) {
-		thread->spare_blocks = (char **)block[0];
-		thread->spare_count--;
-		return block;
+		spare->first = (char **)block[0];
+		spare->count--;
 	}
-	ts_lock(&ts_lock_meta);
-	block = shared_blocks;
+	return block;
+}
+
+static void push_spare(struct ts_spare_blocks *spare, char **block)
+{
+	block[0] = (char *)spare->first;
+	spare->first = block;
+	spare->count++;
+}
+
+/* Fresh ones, as many as a wide one is long: then none needs padding to be aligned. */
+static void make_blocks(enum ts_stack_block kind)
+{
+	size_t bytes = ts_stack_block_bytes(TS_STACK_WIDE);
+	char *fresh = ts_meta_alloc(bytes);
+
+	for (size_t at = bytes; fresh && at;) {
+		at -= ts_stack_block_bytes(kind);
+		push_spare(&shared_blocks[kind], (char **)(fresh + at));
+	}
+}
+
+char **ts_thread_block_get(struct ts_thread *thread, enum ts_stack_block kind)
+{
+	char **block = thread ? pop_spare(&thread->spare[kind]) : NULL;
+
 	if (block)
-		shared_blocks = (char **)block[0];
-	else
-		block = ts_meta_alloc(TS_STACK_BLOCK_BYTES);
+		return block;
+	ts_lock(&ts_lock_meta);
+	if (!shared_blocks[kind].first)
+		make_blocks(kind);
+	block = pop_spare(&shared_blocks[kind]);
 	ts_unlock(&ts_lock_meta);
 	return block;
 }
 
-void ts_thread_block_put(struct ts_thread *thread, char **block)
+void ts_thread_block_put(struct ts_thread *thread, enum ts_stack_block kind, char **block)
 {
-	if (thread && !thread->ending && thread->spare_count < 256) {
-		block[0] = (char *)thread->spare_blocks;
-		thread->spare_blocks = block;
-		thread->spare_count++;
+	uintptr_t bytes = ts_stack_block_bytes(kind);
+
+	if (thread && !thread->ending && thread->spare[kind].count * bytes < SPARE_BYTES) {
+		push_spare(&thread->spare[kind], block);
 		return;
 	}
 	ts_lock(&ts_lock_meta);
-	block[0] = (char *)shared_blocks;
-	shared_blocks = block;
+	push_spare(&shared_blocks[kind], block);
 	ts_unlock(&ts_lock_meta);
+}
+
+static void give_spare_blocks(struct ts_thread *thread)
+{
+	for (unsigned kind = 0; kind < TS_STACK_BLOCKS; kind++) {
+		char **block;
+
+		while ((block = pop_spare(&thread->spare[kind])))
+			push_spare(&shared_blocks[kind], block);
+	}
 }
 
 /* -- beginning and end of a thread -------------------------------------------------------------- */
@@ -235,14 +274,7 @@ static void end_thread(void *arg)
 	ts_a64_store_rlx(&thread->stat->w.tid, 0);
 	ts_tls.self = &ended;
 	ts_lock(&ts_lock_meta);
-	while (thread->spare_blocks) {
-		char **block = thread->spare_blocks;
-
-		thread->spare_blocks = (char **)block[0];
-		block[0] = (char *)shared_blocks;
-		shared_blocks = block;
-	}
-	thread->spare_count = 0;
+	give_spare_blocks(thread);
 	thread->next_free = free_threads;
 	free_threads = ts_thread_number(thread);
 	ts_unlock(&ts_lock_meta);
@@ -282,9 +314,8 @@ void ts_thread_recover(struct ts_thread *survivor)
 		thread->kept_count = 0;
 		thread->warm = thread->warm_count = 0;
 		thread->slot_count = 0;
-		thread->spare_blocks =
-			NULL; /* caught in the middle of a step, perhaps: not worth a walk */
-		thread->spare_count = 0;
+		/* Caught in the middle of a step, perhaps: not worth a walk. */
+		memset(thread->spare, 0, sizeof(thread->spare));
 		thread->next_free = free_threads;
 		free_threads = i + 1;
 	}

@@ -32,6 +32,12 @@ struct ts_kept {
 	struct ts_lane *lane;
 };
 
+/* Blocks of stacks, linked by their word 0. */
+struct ts_spare_blocks {
+	char **first;
+	uint32_t count;
+};
+
 struct ts_thread {
 	uint64_t id; /* number | incarnation << 32 */
 	struct ts_block_thread *stat;
@@ -52,8 +58,7 @@ struct ts_thread {
 	struct {
 		uint64_t calls, bytes, ns; /* of this thread's madvise calls */
 	} purges;
-	char **spare_blocks; /* stack blocks, linked by their word 0 */
-	uint32_t spare_count;
+	struct ts_spare_blocks spare[TS_STACK_BLOCKS];
 	uint64_t to_sample;       /* allocations until the next one that is timed */
 	uint64_t sample_interval; /* as this thread saw it last; 0: none may be passed on */
 	uint64_t to_guard;        /* allocations until the next one between guard pages */
@@ -133,9 +138,9 @@ static inline void ts_thread_retain(struct ts_thread *thread, int64_t bytes)
 			ts_count_class((cls_), name, (amount));                                    \
 	} while (0)
 
-/* A 512-byte aligned stack block; NULL = no memory. */
-char **ts_thread_block_get(struct ts_thread *thread);
-void ts_thread_block_put(struct ts_thread *thread, char **block);
+/* A stack block, aligned to its size; NULL = no memory. */
+char **ts_thread_block_get(struct ts_thread *thread, enum ts_stack_block kind);
+void ts_thread_block_put(struct ts_thread *thread, enum ts_stack_block kind, char **block);
 
 /* Zeroed memory for metadata that is never returned. `bytes` a power of two up to 64 KiB. */
 void *ts_meta_alloc(size_t bytes);

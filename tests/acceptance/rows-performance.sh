@@ -135,14 +135,14 @@ row_125_frees_are_for_everybody_handles_stable() {
 	tap acceptance/rows row_125 && tap unit/test_handle stale_after_reuse && tap unit/test_handle stale_after_discard
 }
 
-# Always on, as it costs nothing where it does not help (row 120). A block of 512 bytes holds 62 slots.
+# Always on, as it costs nothing where it does not help (row 120). A block of 1 KiB holds 126 slots.
 row_126_a_choice_of_the_build_with_its_price() {
-	grep -q '^#define TSLAB_STACK_SLOTS 62$' "$abs_top_builddir/config.h" || return 1
-	for wrong in 0 63 yes; do
+	grep -q '^#define TSLAB_STACK_SLOTS 126$' "$abs_top_builddir/config.h" || return 1
+	for wrong in 0 127 yes; do
 		(mkdir -p "$work/refused" && cd "$work/refused" && "$abs_top_srcdir/configure" --with-stack-slots=$wrong) >"$work/configure" 2>&1 && return 1
 		says "with-stack-slots: \"$wrong\" is not a number" cat "$work/configure" || return 1
 	done
-	grep -q '^bytes holds 62 slots' "$abs_top_srcdir/docs/performance-history.md"
+	grep -q 'a block of 1 KiB holds 126 slots' "$abs_top_srcdir/docs/performance-history.md"
 }
 
 # Requests, transactions and replacement gain; what is discarded as a whole, or lives on, has nothing to lose.

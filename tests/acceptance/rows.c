@@ -220,8 +220,8 @@ static void row_119(void **state)
 	for (unsigned i = SLOTS; i-- > 0;)
 		assert_ptr_equal(tslab_malloc(128), objects[i]);
 	struct tslab_process_stats after = counters();
-	/* Once for each 62. */
-	assert_in_range(after.slow_path_hits - before.slow_path_hits, 0, SLOTS / 62 + 1);
+	/* Once for each 126. */
+	assert_in_range(after.slow_path_hits - before.slow_path_hits, 0, SLOTS / 126 + 1);
 	assert_int_equal(tslab_domain_exit(epoch), 0);
 	assert_int_equal(tslab_epoch_discard(epoch), 0);
 }

@@ -112,7 +112,7 @@ static void no_address_space(void **state)
  * Two objects of each class, in many lanes; the first free of a class needs a block for its stack, and the
  * second object keeps its chunk, with all stacks, from going back.
  */
-enum { LANES = 80, SCOPE_OBJECTS = 12 };
+enum { LANES = 160, SCOPE_OBJECTS = 12 };
 static void *firsts[LANES][CLASS_COUNT];
 static tslab_epoch_t fillers[LANES];
 
