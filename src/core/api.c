@@ -145,24 +145,6 @@ static __attribute__((noinline)) void *alloc_next_block(size_t bytes)
 }
 
 /*
- * While allocations are sampled each comes here first to be counted, and all but one in so many go on as they
- * would have. Left by a jump, too.
- */
-static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
-{
-	struct ts_lane *lane = ts_tls.lane;
-	void *p;
-
-	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
-		return alloc_next_block(bytes);
-	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
-	if (!p)
-		return alloc_next_block(bytes);
-	ts_sample_pass();
-	return ts_arch_tagged(p);
-}
-
-/*
  * A request that is larger than the slabs of its classes comes here once for each slab more. Left by a jump for all that
  * is rarer.
  */
@@ -172,12 +154,30 @@ static __attribute__((noinline, aligned(64))) void *alloc_next_slab(size_t bytes
 	size_t place;
 
 	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_is_off(lane))
-		return alloc_counted(bytes);
+		return alloc_next_block(bytes);
 	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
 	if (ts_bin_in_stack_mode((struct ts_bin *)((char *)lane->bin + 2 * place)) ||
 	    !ts_slab_bump_on(lane, (unsigned)(place / TS_PLACE_BYTES)))
-		return alloc_counted(bytes);
+		return alloc_next_block(bytes);
 	return ts_arch_tagged(ts_bin_bump(lane, place));
+}
+
+/*
+ * While allocations are sampled each comes here first to be counted, and all but one in so many go on as they
+ * would have. Left by a jump, too.
+ */
+static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
+{
+	struct ts_lane *lane = ts_tls.lane;
+	void *p;
+
+	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
+		return alloc_next_slab(bytes);
+	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+	if (!p)
+		return alloc_next_slab(bytes);
+	ts_sample_pass();
+	return ts_arch_tagged(p);
 }
 
 /* A slot of the innermost lane, as the class table has it; NULL: the slow path decides. */
@@ -195,7 +195,7 @@ hot void *tslab_malloc(size_t bytes)
 {
 	void *p = alloc_at_hand(bytes);
 
-	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_next_slab(bytes);
+	return __builtin_expect(p != NULL, 1) ? ts_arch_tagged(p) : alloc_counted(bytes);
 }
 
 /* Large objects fresh from the OS read as zeroes already. */
