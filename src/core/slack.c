@@ -8,6 +8,25 @@ static void set(struct ts_lane *lane, uint32_t chunks)
 	lane->slack_chunks = ts_chunk_lend(lane->slack_chunks, chunks);
 }
 
+/*
+ * Chunks of slack, as the lane's classes are, that have no more slots than TS_SLACK_SLOTS. A chunk of small objects
+ * costs each of them little when it moves, and comes back with its slots in order; slots that stay keep the order in
+ * which they were freed, and beyond the caches that costs more.
+ */
+static uint32_t most_chunks(const struct ts_lane *lane)
+{
+	uint64_t slots = 0;
+
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
+		unsigned c = (unsigned)__builtin_ctzll(rest);
+		const struct ts_sizeclass *class = &ts_sizeclasses[c];
+
+		slots += (uint64_t)ts_a16_load_rlx(&lane->stat->units[c]) / class->slab_units *
+			 class->slab_slots;
+	}
+	return slots ? (uint32_t)(TS_SLACK_SLOTS * lane->chunk_count / slots) : 0;
+}
+
 static void begin_window(struct ts_lane *lane)
 {
 	lane->least_listed_bytes = lane->listed_bytes;
@@ -18,6 +37,7 @@ static void begin_window(struct ts_lane *lane)
 uint32_t ts_slack_learn(struct ts_lane *lane)
 {
 	uint32_t want = lane->slack_chunks + lane->regretted_chunks;
+	uint32_t most = want ? most_chunks(lane) : 0;
 
 	if (!ts_lane_never_ends(lane) || ts_epoch_limited(lane)) {
 		ts_slack_end(lane);
@@ -25,7 +45,7 @@ uint32_t ts_slack_learn(struct ts_lane *lane)
 	}
 	/* Asked each time: all lanes together may have less than when it was granted. */
 	if (want)
-		set(lane, want);
+		set(lane, want < most ? want : most);
 	if (lane->regretted_chunks)
 		begin_window(lane);
 	lane->regretted_chunks = 0;

@@ -17,6 +17,9 @@
 #define TS_SLACK_TURNS 256
 #define TS_SLACK_REVIEW_BYTES ((uint64_t)4 << 30)
 
+/* In all of a lane's slack: a cache line of each is a second-level cache full. */
+#define TS_SLACK_SLOTS ((uint64_t)16384)
+
 static inline uint64_t ts_slack_bytes(const struct ts_lane *lane)
 {
 	return (uint64_t)lane->slack_chunks * TS_CHUNK_BYTES;
