@@ -135,7 +135,7 @@ static __attribute__((noinline)) void *alloc_next_block(size_t bytes)
 
 	if (bytes > TS_SMALL_MAX_BYTES || (!sampled && !ts_sample_is_off(lane)))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
-	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+	place = ts_sizeclass_place(bytes);
 	if (!ts_slab_go_on(lane, place))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	p = ts_bin_alloc(lane, place);
@@ -155,8 +155,8 @@ static __attribute__((noinline, aligned(64))) void *alloc_next_slab(size_t bytes
 
 	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_is_off(lane))
 		return alloc_next_block(bytes);
-	place = ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
-	if (ts_bin_in_stack_mode((struct ts_bin *)((char *)lane->bin + 2 * place)) ||
+	place = ts_sizeclass_place(bytes);
+	if (ts_bin_in_stack_mode(ts_bin_at(lane, place)) ||
 	    !ts_slab_bump_on(lane, (unsigned)(place / TS_PLACE_BYTES)))
 		return alloc_next_block(bytes);
 	return ts_arch_tagged(ts_bin_bump(lane, place));
@@ -173,7 +173,7 @@ static __attribute__((noinline, aligned(64))) void *alloc_counted(size_t bytes)
 
 	if (bytes > TS_SMALL_MAX_BYTES || !ts_sample_not_due(lane))
 		return alloc_next_slab(bytes);
-	p = ts_bin_alloc(lane, ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT]);
+	p = ts_bin_alloc(lane, ts_sizeclass_place(bytes));
 	if (!p)
 		return alloc_next_slab(bytes);
 	ts_sample_pass();

@@ -220,9 +220,7 @@ uint32_t ts_lane_take_chunks(struct ts_lane *lane, uint32_t chunks, uint32_t ali
 /* Slots of the class that nobody has are less than an eighth of all. */
 static bool scarce(const struct ts_lane *lane, unsigned c)
 {
-	const struct ts_sizeclass *class = &ts_sizeclasses[c];
-	uint64_t slabs = ts_a16_load_rlx(&lane->stat->units[c]) / class->slab_units;
-	uint64_t slots = slabs * class->slab_slots;
+	uint64_t slots = ts_lane_class_slots(lane, c);
 
 	return slots - ts_lane_class_live(lane, c) < slots / 8;
 }

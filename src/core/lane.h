@@ -155,6 +155,15 @@ static inline void ts_bump_word(ts_a64 *word, uint64_t amount)
 	ts_a64_bump_rlx(word, amount);
 }
 
+/* Holder: slots of all slabs of a class. */
+static inline uint64_t ts_lane_class_slots(const struct ts_lane *lane, unsigned c)
+{
+	const struct ts_sizeclass *class = &ts_sizeclasses[c];
+
+	return (uint64_t)ts_a16_load_rlx(&lane->stat->units[c]) / class->slab_units *
+	       class->slab_slots;
+}
+
 /* Holder: live objects of a class, by the counters. */
 static inline uint64_t ts_lane_class_live(const struct ts_lane *lane, unsigned c)
 {
@@ -200,6 +209,11 @@ static inline void ts_count_alloc(const struct ts_lane *lane, size_t place)
 	ts_bump_word((ts_a64 *)((char *)&lane->stat->cls[0].allocs + place), 1);
 }
 
+static inline struct ts_bin *ts_bin_at(struct ts_lane *lane, size_t place)
+{
+	return (struct ts_bin *)((char *)lane->bin + 2 * place);
+}
+
 /* The newest free slot of a bin in stack mode. */
 static inline void *ts_bin_pop(struct ts_lane *lane, struct ts_bin *bin, size_t place)
 {
@@ -215,7 +229,7 @@ static inline void *ts_bin_pop(struct ts_lane *lane, struct ts_bin *bin, size_t 
 /* The next slot never handed out of a bin in bump mode; NULL: there is none. */
 static inline void *ts_bin_bump(struct ts_lane *lane, size_t place)
 {
-	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
+	struct ts_bin *bin = ts_bin_at(lane, place);
 	uint64_t bump = ts_a64_load_rlx(&bin->bump);
 	uint64_t next = bump + bin->bytes;
 
@@ -235,7 +249,7 @@ static inline void *ts_bin_bump(struct ts_lane *lane, size_t place)
  */
 static inline void *ts_bin_alloc(struct ts_lane *lane, size_t place)
 {
-	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
+	struct ts_bin *bin = ts_bin_at(lane, place);
 
 	if (__builtin_expect(bin->top[-1] != NULL, 0))
 		return ts_bin_pop(lane, bin, place);

@@ -48,9 +48,14 @@ extern TS_HIDDEN uint64_t ts_sizeclass_start_nodes[TS_CLASS_COUNT];
 
 _Static_assert(64 >= TS_SLAB_UNITS_MAX * TS_UNIT_NODES, "a slab's nodes have a bit each");
 
+static inline size_t ts_sizeclass_place(size_t bytes)
+{
+	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT];
+}
+
 static inline unsigned ts_sizeclass_find(size_t bytes)
 {
-	return ts_sizeclass_of[(bytes + TS_GRANULE_BYTES - 1) >> TS_GRANULE_SHIFT] / TS_PLACE_BYTES;
+	return (unsigned)(ts_sizeclass_place(bytes) / TS_PLACE_BYTES);
 }
 
 /*

@@ -39,7 +39,7 @@ void ts_slab_rewind_others(struct ts_lane *lane);
 
 static inline void ts_slab_rewind_carved(struct ts_lane *lane, char *words, size_t place)
 {
-	struct ts_bin *bin = (struct ts_bin *)((char *)lane->bin + 2 * place);
+	struct ts_bin *bin = ts_bin_at(lane, place);
 
 	ts_a64_store_rlx(&bin->bump, ts_a64_load_rlx(&bin->end) - ts_sizeclass_slab_bytes(place));
 	ts_count_all_freed((struct ts_class_words *)(words + place));

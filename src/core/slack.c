@@ -17,13 +17,8 @@ static uint32_t most_chunks(const struct ts_lane *lane)
 {
 	uint64_t slots = 0;
 
-	for (uint64_t rest = lane->classes; rest; rest &= rest - 1) {
-		unsigned c = (unsigned)__builtin_ctzll(rest);
-		const struct ts_sizeclass *class = &ts_sizeclasses[c];
-
-		slots += (uint64_t)ts_a16_load_rlx(&lane->stat->units[c]) / class->slab_units *
-			 class->slab_slots;
-	}
+	for (uint64_t rest = lane->classes; rest; rest &= rest - 1)
+		slots += ts_lane_class_slots(lane, (unsigned)__builtin_ctzll(rest));
 	return slots ? (uint32_t)(TS_SLACK_SLOTS * lane->chunk_count / slots) : 0;
 }
 

@@ -92,6 +92,7 @@ static bool widen(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	unsigned slots = capacity(TS_STACK_NARROW, c);
 	struct ts_bin narrow = *bin;
+	uint64_t narrow_bytes = block_bytes(lane, c);
 	uint64_t bit = (uint64_t)1 << c;
 
 	lane->wide |= bit;
@@ -104,7 +105,7 @@ static bool widen(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	memcpy(bin->top, narrow.top - slots, slots * sizeof(*bin->top));
 	bin->top += slots;
 	ts_thread_block_put(ts_tls.self, TS_STACK_NARROW, block_at(TS_STACK_NARROW, narrow.top));
-	lane->listed_bytes -= (uint64_t)slots * ts_sizeclasses[c].bytes;
+	lane->listed_bytes -= narrow_bytes;
 	return true;
 }
 

@@ -117,16 +117,15 @@ static void any_order_leaves_nothing_behind(void **state)
 
 	(void)state;
 	for (unsigned step = 0; step < 200000; step++) {
-		random = random * 6364136223846793005u + 1442695040888963407u;
-		unsigned at = random >> 40 & 4095;
+		unsigned at = (unsigned)rnd_below(&random, 4096);
 		/* Phases in which more is freed, and more allocated. */
-		bool fill = (random >> 33 & 7) < (step / 20000 % 2 ? 2u : 6u);
+		bool fill = rnd_below(&random, 8) < (step / 20000 % 2 ? 2u : 6u);
 
 		if (slots[at] && !fill) {
 			tslab_free(slots[at]);
 			slots[at] = NULL;
 		} else if (!slots[at] && fill) {
-			assert_non_null(slots[at] = tslab_malloc(sizes[random >> 52 & 3]));
+			assert_non_null(slots[at] = tslab_malloc(sizes[rnd_below(&random, 4)]));
 		}
 		if (step % 5000 == 0)
 			check_lane();
