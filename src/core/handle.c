@@ -14,6 +14,7 @@
 #include "failure.h"
 #include "fork.h"
 #include "heap.h"
+#include "meta.h"
 #include "os.h"
 #include "process.h"
 #include "redzone.h"

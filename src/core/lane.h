@@ -30,9 +30,6 @@ struct ts_epoch;
 
 #define TS_LANE_BYTES 2048u
 
-/* See stack.h. */
-enum ts_stack_block { TS_STACK_NARROW, TS_STACK_WIDE, TS_STACK_BLOCKS };
-
 /* Others than the holder look at `bump` and `end` as well (ts_slab_handed_out). */
 struct ts_bin {
 	char **top;

@@ -11,6 +11,12 @@ _Static_assert(TSLAB_STACK_SLOTS <= 126, "the link and a NULL are in a wide bloc
 
 char *const ts_stack_none[1];
 
+/* A thread that ends has given its spare blocks away. */
+static struct ts_spare_blocks *own_blocks(void)
+{
+	return ts_tls.self && !ts_tls.self->ending ? ts_tls.self->spare : NULL;
+}
+
 static enum ts_stack_block kind_of(const struct ts_lane *lane, unsigned c)
 {
 	return lane->wide >> c & 1 ? TS_STACK_WIDE : TS_STACK_NARROW;
@@ -18,13 +24,13 @@ static enum ts_stack_block kind_of(const struct ts_lane *lane, unsigned c)
 
 static unsigned words(enum ts_stack_block kind)
 {
-	return (unsigned)(ts_stack_block_bytes(kind) / sizeof(void *));
+	return (unsigned)(ts_stackblock_bytes(kind) / sizeof(void *));
 }
 
 /* The block that `top` stands in; a full one is the one below. */
 static char **block_at(enum ts_stack_block kind, char **top)
 {
-	return (char **)((uintptr_t)(top - 1) & ~(ts_stack_block_bytes(kind) - 1));
+	return (char **)((uintptr_t)(top - 1) & ~(ts_stackblock_bytes(kind) - 1));
 }
 
 static unsigned capacity(enum ts_stack_block kind, unsigned c)
@@ -75,7 +81,7 @@ char **ts_stack_top_below(const struct ts_lane *lane, unsigned c, char **top)
 static bool push_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	enum ts_stack_block kind = kind_of(lane, c);
-	char **block = ts_thread_block_get(ts_tls.self, kind);
+	char **block = ts_stackblock_get(own_blocks(), kind);
 
 	if (!block)
 		return false;
@@ -104,7 +110,7 @@ static bool widen(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	}
 	memcpy(bin->top, narrow.top - slots, slots * sizeof(*bin->top));
 	bin->top += slots;
-	ts_thread_block_put(ts_tls.self, TS_STACK_NARROW, block_at(TS_STACK_NARROW, narrow.top));
+	ts_stackblock_put(own_blocks(), TS_STACK_NARROW, block_at(TS_STACK_NARROW, narrow.top));
 	lane->listed_bytes -= narrow_bytes;
 	return true;
 }
@@ -128,7 +134,7 @@ static void pop_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	char **block = block_at(kind, bin->top);
 
 	ts_stack_set_end(bin, ts_stack_top_below(lane, c, bin->top));
-	ts_thread_block_put(ts_tls.self, kind, block);
+	ts_stackblock_put(own_blocks(), kind, block);
 	lane->listed_bytes -= block_bytes(lane, c);
 	if (lane->listed_bytes < lane->least_listed_bytes)
 		lane->least_listed_bytes = lane->listed_bytes;

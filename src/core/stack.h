@@ -11,11 +11,6 @@
 
 #include "lane.h"
 
-static inline uintptr_t ts_stack_block_bytes(enum ts_stack_block kind)
-{
-	return kind == TS_STACK_WIDE ? 1024 : 256;
-}
-
 /* Slots that a block of this class holds now: at most 64 KiB of memory, but four slots at least. */
 unsigned ts_stack_capacity(const struct ts_lane *lane, unsigned c);
 

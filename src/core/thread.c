@@ -11,120 +11,23 @@
 #include "fork.h"
 #include "heap.h"
 #include "lock.h"
+#include "meta.h"
 #include "os.h"
 #include "process.h"
 #include "slack.h"
-#include "stack.h"
 
 __thread struct ts_tls ts_tls = { .lane = &ts_lane_none };
 
 struct ts_table ts_threads = { .stride = -8192, .max = 1 << 17, .twin = &ts_lanes };
 _Static_assert(sizeof(struct ts_thread) <= 8192, "one table record");
 
-/* Blocks of each kind that a thread keeps for itself. */
-#define SPARE_BYTES (64u << 10)
-
 static pthread_key_t end_key;
 static bool end_key_made;
-static uint32_t free_threads;                                 /* index + 1; under ts_lock_meta */
-static struct ts_spare_blocks shared_blocks[TS_STACK_BLOCKS]; /* under ts_lock_meta */
+static uint32_t free_threads; /* index + 1; under ts_lock_meta */
 
 /* What a thread points at after its end: destructors of other keys may still allocate. */
 static struct ts_block_thread ended_stat;
 static struct ts_thread ended = { .id = UINT64_MAX, .stat = &ended_stat, .ending = true };
-
-/* -- metadata memory ---------------------------------------------------------------------------- */
-
-void *ts_meta_alloc(size_t bytes)
-{
-	static char *next, *end;
-	char *p = NULL;
-
-	ts_lock(&ts_lock_meta);
-	next = (char *)(((uintptr_t)next + bytes - 1) & ~(uintptr_t)(bytes - 1));
-	if (next > end || (size_t)(end - next) < bytes) {
-		size_t step = (size_t)1 << 20;
-		char *fresh = ts_os_reserve(step, TS_OS_PAGE_MAX_BYTES);
-
-		if (fresh && !ts_os_commit(fresh, step)) {
-			next = fresh;
-			end = fresh + step;
-		}
-	}
-	if (next && (size_t)(end - next) >= bytes) {
-		p = next;
-		next += bytes;
-	}
-	ts_unlock(&ts_lock_meta);
-	return p;
-}
-
-static char **pop_spare(struct ts_spare_blocks *spare)
-{
-	char **block = spare->first;
-
-	if (block) {
-		spare->first = (char **)block[0];
-		spare->count--;
-	}
-	return block;
-}
-
-static void push_spare(struct ts_spare_blocks *spare, char **block)
-{
-	block[0] = (char *)spare->first;
-	spare->first = block;
-	spare->count++;
-}
-
-/* Fresh ones, as many as a wide one is long: then none needs padding to be aligned. */
-static void make_blocks(enum ts_stack_block kind)
-{
-	size_t bytes = ts_stack_block_bytes(TS_STACK_WIDE);
-	char *fresh = ts_meta_alloc(bytes);
-
-	for (size_t at = bytes; fresh && at;) {
-		at -= ts_stack_block_bytes(kind);
-		push_spare(&shared_blocks[kind], (char **)(fresh + at));
-	}
-}
-
-char **ts_thread_block_get(struct ts_thread *thread, enum ts_stack_block kind)
-{
-	char **block = thread ? pop_spare(&thread->spare[kind]) : NULL;
-
-	if (block)
-		return block;
-	ts_lock(&ts_lock_meta);
-	if (!shared_blocks[kind].first)
-		make_blocks(kind);
-	block = pop_spare(&shared_blocks[kind]);
-	ts_unlock(&ts_lock_meta);
-	return block;
-}
-
-void ts_thread_block_put(struct ts_thread *thread, enum ts_stack_block kind, char **block)
-{
-	uintptr_t bytes = ts_stack_block_bytes(kind);
-
-	if (thread && !thread->ending && thread->spare[kind].count * bytes < SPARE_BYTES) {
-		push_spare(&thread->spare[kind], block);
-		return;
-	}
-	ts_lock(&ts_lock_meta);
-	push_spare(&shared_blocks[kind], block);
-	ts_unlock(&ts_lock_meta);
-}
-
-static void give_spare_blocks(struct ts_thread *thread)
-{
-	for (unsigned kind = 0; kind < TS_STACK_BLOCKS; kind++) {
-		char **block;
-
-		while ((block = pop_spare(&thread->spare[kind])))
-			push_spare(&shared_blocks[kind], block);
-	}
-}
 
 /* -- beginning and end of a thread -------------------------------------------------------------- */
 
@@ -273,8 +176,8 @@ static void end_thread(void *arg)
 	ts_epoch_return_slots(thread);
 	ts_a64_store_rlx(&thread->stat->w.tid, 0);
 	ts_tls.self = &ended;
+	ts_stackblock_share(thread->spare);
 	ts_lock(&ts_lock_meta);
-	give_spare_blocks(thread);
 	thread->next_free = free_threads;
 	free_threads = ts_thread_number(thread);
 	ts_unlock(&ts_lock_meta);

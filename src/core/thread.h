@@ -11,6 +11,7 @@
 #include "chunk.h"
 #include "epoch.h"
 #include "lane.h"
+#include "stackblock.h"
 
 #define TS_SCOPES_INLINE 32
 #define TS_SCOPES_MAX 4096
@@ -30,12 +31,6 @@ struct ts_scope {
 struct ts_kept {
 	struct ts_epoch *epoch;
 	struct ts_lane *lane;
-};
-
-/* Blocks of stacks, linked by their word 0. */
-struct ts_spare_blocks {
-	char **first;
-	uint32_t count;
 };
 
 struct ts_thread {
@@ -58,7 +53,7 @@ struct ts_thread {
 	struct {
 		uint64_t calls, bytes, ns; /* of this thread's madvise calls */
 	} purges;
-	struct ts_spare_blocks spare[TS_STACK_BLOCKS];
+	struct ts_spare_blocks spare[TS_STACK_BLOCKS]; /* of stacks */
 	uint64_t to_sample;       /* allocations until the next one that is timed */
 	uint64_t sample_interval; /* as this thread saw it last; 0: none may be passed on */
 	uint64_t to_guard;        /* allocations until the next one between guard pages */
@@ -137,13 +132,6 @@ static inline void ts_thread_retain(struct ts_thread *thread, int64_t bytes)
 		else                                                                               \
 			ts_count_class((cls_), name, (amount));                                    \
 	} while (0)
-
-/* A stack block, aligned to its size; NULL = no memory. */
-char **ts_thread_block_get(struct ts_thread *thread, enum ts_stack_block kind);
-void ts_thread_block_put(struct ts_thread *thread, enum ts_stack_block kind, char **block);
-
-/* Zeroed memory for metadata that is never returned. `bytes` a power of two up to 64 KiB. */
-void *ts_meta_alloc(size_t bytes);
 
 /* All that the calling thread and the pool keep empty goes to the OS. */
 void ts_thread_trim(void);
