@@ -136,9 +136,12 @@ static __attribute__((noinline)) void *alloc_next_block(size_t bytes)
 	if (bytes > TS_SMALL_MAX_BYTES || (!sampled && !ts_sample_is_off(lane)))
 		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	place = ts_sizeclass_place(bytes);
-	if (!ts_slab_go_on(lane, place))
-		return alloc_slow(bytes, TS_GRANULE_BYTES);
+	/* At hand after all, if sampling was switched since the look that led here: then its slab is not left. */
 	p = ts_bin_alloc(lane, place);
+	if (!p && ts_slab_go_on(lane, place))
+		p = ts_bin_alloc(lane, place);
+	if (!p)
+		return alloc_slow(bytes, TS_GRANULE_BYTES);
 	if (sampled)
 		ts_sample_pass();
 	return ts_arch_tagged(p);

@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/check.h"
 #include "core/control.h"
 #include "core/lock.h"
+#include "core/thread.h"
 
 static struct tslab_thread_stats self_now(void)
 {
@@ -319,6 +321,38 @@ static void competition_is_waiting(void **state)
 	assert_true(clean);
 }
 
+/* Between two intervals all the time, as fast as can be: each look at the control page may see another. */
+static void *keep_switching(void *stop)
+{
+	for (unsigned i = 0; !ts_a64_load_rlx(stop); i++)
+		set_interval(1000000 + i % 2);
+	return NULL;
+}
+
+/* No slot is left behind when a class goes on in its next slab, whatever an allocation saw of the interval when. */
+static void switched_while_a_slab_ends(void **state)
+{
+	enum { ROUNDS = 3000, OBJECTS = 1000 };
+	ts_a64 stop = { 0 };
+	pthread_t switcher;
+	const char *why = NULL;
+
+	(void)state;
+	assert_int_equal(pthread_create(&switcher, NULL, keep_switching, &stop), 0);
+	for (unsigned round = 0; round < ROUNDS && !why; round++) {
+		tslab_epoch_t epoch = begin(NULL, "switched");
+
+		for (unsigned i = 0; i < OBJECTS; i++)
+			assert_non_null(tslab_malloc(64));
+		ts_check_lane(ts_tls.lane, &why);
+		assert_int_equal(tslab_scope_discard(epoch), 0);
+	}
+	ts_a64_store_rlx(&stop, 1);
+	assert_int_equal(pthread_join(switcher, NULL), 0);
+	set_interval(1024);
+	assert_null(why);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +361,7 @@ int main(void)
 		cmocka_unit_test(closing_while_sampled),
 		cmocka_unit_test(turned_on_inside),
 		cmocka_unit_test(off_again),
+		cmocka_unit_test(switched_while_a_slab_ends),
 		cmocka_unit_test(no_clock_while_off),
 		cmocka_unit_test(waiting_is_not_work),
 		cmocka_unit_test(competition_is_waiting),
