@@ -103,7 +103,14 @@ void *ts_block_get(enum ts_block_kind kind, unsigned slots)
 		remember(head);
 	}
 	ts_unlock(&ts_lock_meta);
-	return head ? head : &spare.head;
+	return head;
+}
+
+void *ts_block_get_shown(enum ts_block_kind kind, unsigned slots)
+{
+	void *block = ts_block_get(kind, slots);
+
+	return block ? block : &spare.head;
 }
 
 unsigned ts_block_count(void)
@@ -121,7 +128,7 @@ static void start_classes(void)
 	for (unsigned i = 0; i < TS_CLASS_BLOCKS; i++) {
 		struct ts_block_classes *block = ts_block_get(TS_BLOCK_CLASSES, 1);
 
-		if ((void *)block == &spare)
+		if (!block)
 			return;
 		memcpy(block->row, early_classes[i].row, sizeof(block->row));
 		block->first = (uint64_t)i * TS_CLASS_ROWS_PER_BLOCK;
@@ -136,7 +143,7 @@ void ts_process_start(void)
 	if (ts_process() != &early_process.w)
 		return;
 	block = ts_block_get(TS_BLOCK_PROCESS, 1);
-	if ((void *)block == &spare)
+	if (!block)
 		return;
 	/* What was counted so far moves over; nothing runs concurrently this early. */
 	memcpy(&block->w, &early_process.w, sizeof(block->w));

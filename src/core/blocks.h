@@ -124,9 +124,31 @@ struct ts_block_lane {
 	struct ts_block_head head;
 	struct ts_lane_words w;
 	struct ts_class_words cls[TS_CLASS_COUNT];
-	ts_a16 units[TS_CLASS_COUNT]; /* units that carry a slab of the class; holder writes */
-	ts_a32 number;                /* of the lane, from 1; since minor 3 */
+	ts_a16 units[TS_CLASS_COUNT];     /* lower half of what ts_block_units says */
+	ts_a32 number;                    /* of the lane, from 1; since minor 3 */
+	ts_a16 units_16k[TS_CLASS_COUNT]; /* the same in steps of 16384; since minor 5 */
 };
+
+#define TS_UNITS_STEP_SHIFT 14
+
+/*
+ * Units that carry a slab of the class, as the holder counts them. The two words overlap by two bits: of the numbers
+ * that end in `units` it is the one closest to the step, so a reader that comes between their stores is right, too.
+ */
+static inline uint32_t ts_block_units(const struct ts_block_lane *block, unsigned c)
+{
+	uint32_t step = (uint32_t)ts_a16_load_rlx(&block->units_16k[c]) << TS_UNITS_STEP_SHIFT;
+	uint16_t lower = ts_a16_load_rlx(&block->units[c]);
+
+	return step ? step + (uint32_t)(int16_t)(lower - step) : lower;
+}
+
+/* Less than 2^29, see TS_CHAIN_NEXT. */
+static inline void ts_block_put_units(struct ts_block_lane *block, unsigned c, uint32_t units)
+{
+	ts_a16_store_rlx(&block->units[c], (uint16_t)units);
+	ts_a16_store_rlx(&block->units_16k[c], (uint16_t)(units >> TS_UNITS_STEP_SHIFT));
+}
 
 #define TS_EPOCHS_PER_BLOCK 7
 struct ts_block_epochs {
@@ -269,8 +291,13 @@ extern TS_HIDDEN void ts_blocks_choose_source(void) __attribute__((weak));
 /* Replaces the private source. Only before the first block is asked for. */
 void ts_blocks_set_source(ts_block_source *source);
 
-/* One block of a kind, never NULL: falls back to private memory, at last to a shared spare block. */
+/* One block of a kind, in private memory if the source has none. NULL = no memory. */
 void *ts_block_get(enum ts_block_kind kind, unsigned slots);
+/*
+ * The same for words that are only shown: never NULL, at last a block that all who find no memory share. Not for
+ * words by which the library decides.
+ */
+void *ts_block_get_shown(enum ts_block_kind kind, unsigned slots);
 
 /* Fork recovery: words that the parent counted, where no source has taken them away already. */
 static inline void ts_words_clear(void *words, size_t bytes)

@@ -135,7 +135,7 @@ void ts_closing_end(const struct ts_closing *closing)
 void ts_settling_begin(struct ts_settling *settling, const struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
-		settling->units[c] = ts_a16_load_rlx(&lane->stat->units[c]);
+		settling->units[c] = ts_block_units(lane->stat, c);
 	settling->purge_ns = purge_ns();
 	settling->began_ns = ts_os_clock_ns();
 }
@@ -150,7 +150,7 @@ void ts_settling_end(const struct ts_settling *settling, const struct ts_lane *l
 		all += settling->units[c];
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		uint64_t before = settling->units[c];
-		uint64_t after = empty ? 0 : ts_a16_load_rlx(&lane->stat->units[c]);
+		uint64_t after = empty ? 0 : ts_block_units(lane->stat, c);
 
 		if (!before)
 			continue;

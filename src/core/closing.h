@@ -45,7 +45,7 @@ void ts_closing_end(const struct ts_closing *closing);
 
 /* A closing lane looks at its slabs: counted by class. */
 struct ts_settling {
-	uint16_t units[TS_CLASS_COUNT];
+	uint32_t units[TS_CLASS_COUNT];
 	uint64_t began_ns;
 	uint64_t purge_ns;
 };

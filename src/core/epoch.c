@@ -30,15 +30,17 @@ static struct ts_epoch *row_at(uint32_t slot)
 static int64_t new_slot(void)
 {
 	static struct ts_block_epochs *block;
-	static unsigned used = TS_EPOCHS_PER_BLOCK;
+	static unsigned used;
 	int64_t slot = ts_table_grow(&ts_epochs);
 
 	if (slot < 0)
 		return -1;
-	if (used == TS_EPOCHS_PER_BLOCK) {
+	if (!block || used == TS_EPOCHS_PER_BLOCK) {
 		block = ts_block_get(TS_BLOCK_EPOCHS, 1);
 		used = 0;
 	}
+	if (!block)
+		return -1;
 	row_at((uint32_t)slot)->slot = (uint32_t)slot;
 	row_at((uint32_t)slot)->stat = &block->row[used++];
 	ts_table_publish(&ts_epochs);

@@ -33,7 +33,7 @@ static void show_heap(struct tslab_heap *heap, bool alive)
 	unsigned row = heap->id % TS_HEAPS_PER_BLOCK;
 
 	if (!heap_blocks[block])
-		heap_blocks[block] = ts_block_get(TS_BLOCK_HEAPS, 1);
+		heap_blocks[block] = ts_block_get_shown(TS_BLOCK_HEAPS, 1);
 	memcpy(heap_blocks[block]->heap[row].name, heap->name, sizeof(heap->name));
 	ts_a64_store_rlx(&heap_blocks[block]->heap[row].limit_bytes, heap->limit_bytes);
 	ts_a64_store_rel(&heap_blocks[block]->heap[row].id, alive ? heap->id + 1 : 0); /* ORD-21 */

@@ -5,7 +5,7 @@ static struct ts_block_histograms *block; /* set once, before threads can count 
 
 void ts_histogram_start(void)
 {
-	struct ts_block_histograms *made = ts_block_get(TS_BLOCK_HISTOGRAMS, 1);
+	struct ts_block_histograms *made = ts_block_get_shown(TS_BLOCK_HISTOGRAMS, 1);
 
 	if (made->head.kind == TS_BLOCK_HISTOGRAMS)
 		block = made;

@@ -63,7 +63,7 @@ uint32_t ts_label_id(const char clean[32])
 		return id;
 	ts_lock(&ts_lock_meta);
 	if (!registry) {
-		registry = ts_block_get(TS_BLOCK_LABELS, 1);
+		registry = ts_block_get_shown(TS_BLOCK_LABELS, 1);
 		memcpy(registry->text[0], "unlabeled", sizeof("unlabeled"));
 		ts_a64_store_rel(&registry->count, 1); /* ORD-20 release */
 	}

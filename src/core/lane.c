@@ -37,9 +37,10 @@ static uint32_t resting_lanes; /* index + 1; under ts_lock_meta */
 static struct ts_lane *new_lane(void)
 {
 	int64_t index = ts_table_grow(&ts_lanes);
+	struct ts_block_lane *stat = index < 0 ? NULL : ts_block_get(TS_BLOCK_LANE, 1);
 	struct ts_lane *lane;
 
-	if (index < 0)
+	if (!stat)
 		return NULL;
 	lane = ts_lane_at((uint32_t)index);
 	lane->index = (uint32_t)index;
@@ -49,7 +50,7 @@ static struct ts_lane *new_lane(void)
 	}
 	ts_stack_forget(&lane->large);
 	lane->trim_at_bytes = TS_CHUNK_BYTES;
-	lane->stat = ts_block_get(TS_BLOCK_LANE, 1);
+	lane->stat = stat;
 	ts_a32_store_rlx(&lane->stat->number, (uint32_t)index + 1);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	ts_table_publish(&ts_lanes);

@@ -157,8 +157,7 @@ static inline uint64_t ts_lane_class_slots(const struct ts_lane *lane, unsigned 
 {
 	const struct ts_sizeclass *class = &ts_sizeclasses[c];
 
-	return (uint64_t)ts_a16_load_rlx(&lane->stat->units[c]) / class->slab_units *
-	       class->slab_slots;
+	return (uint64_t)ts_block_units(lane->stat, c) / class->slab_units * class->slab_slots;
 }
 
 /* Holder: live objects of a class, by the counters. */

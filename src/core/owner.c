@@ -17,7 +17,7 @@ static ts_a32 *make_group(uint64_t chunk)
 	lanes = (ts_a32 *)ts_a64_load_rlx(owners);
 	if (!lanes) {
 		if (groups == TS_CHUNK_GROUPS_PER_BLOCK) {
-			block = ts_block_get(TS_BLOCK_CHUNKS, 1);
+			block = ts_block_get_shown(TS_BLOCK_CHUNKS, 1);
 			groups = 0;
 		}
 		lanes = block->lane[groups];

@@ -67,7 +67,7 @@ static void decide_lanes(const struct ts_thread *survivor)
 static void clear_shown(struct ts_lane *lane)
 {
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
-		ts_a16_store_rlx(&lane->stat->units[c], 0);
+		ts_block_put_units(lane->stat, c, 0);
 		ts_a64_store_rlx(&lane->stat->cls[c].allocs, 0);
 		ts_a64_store_rlx(&lane->stat->cls[c].frees, 0);
 	}
@@ -179,7 +179,7 @@ static void charge_warm(struct ts_lane *lane)
 
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++)
 		ts_count_class(c, slabs_adopted,
-			       ts_a16_load_rlx(&lane->stat->units[c]) / ts_sizeclasses[c].slab_units);
+			       ts_block_units(lane->stat, c) / ts_sizeclasses[c].slab_units);
 	ts_a64_store_rlx(&lane->w, TS_LW_RESTING);
 	ts_a64_store_rlx(&lane->stat->w.chunk_bytes, bytes);
 	ts_a64_add_rlx(&ts_lane_heap(lane)->charged_bytes, bytes);

@@ -9,7 +9,7 @@ static bool make_blocks(struct ts_ring *ring)
 
 		if (ts_a64_load_rlx(&ring->blocks[i]))
 			continue;
-		block = ts_block_get(ring->kind, 1);
+		block = ts_block_get_shown(ring->kind, 1);
 		if (block->kind != (uint32_t)ring->kind)
 			return false;
 		/* ORD-20 release. Two threads may both make one: the loser's stays empty. */

@@ -28,9 +28,7 @@ static struct ts_bin *unit_bin(uint32_t unit)
 
 static void add_units(struct ts_lane *lane, unsigned c, int units)
 {
-	ts_a16 *word = &lane->stat->units[c];
-
-	ts_a16_store_rlx(word, (uint16_t)(ts_a16_load_rlx(word) + units));
+	ts_block_put_units(lane->stat, c, ts_block_units(lane->stat, c) + (uint32_t)units);
 	ts_bump_word(&lane->stat->w.units_live, (uint64_t)(int64_t)units);
 }
 

@@ -31,35 +31,47 @@ static struct ts_thread ended = { .id = UINT64_MAX, .stat = &ended_stat, .ending
 
 /* -- beginning and end of a thread -------------------------------------------------------------- */
 
+/* Meta lock held. */
+static int64_t new_record(void)
+{
+	int64_t index = ts_table_grow(&ts_threads);
+	struct ts_block_thread *stat = index < 0 ? NULL : ts_block_get(TS_BLOCK_THREAD, 2);
+	struct ts_thread *thread;
+
+	if (!stat)
+		return -1;
+	thread = ts_table_at(&ts_threads, (uint32_t)index);
+	thread->stat = stat;
+	thread->scopes = thread->scopes_inline;
+	thread->scopes_max = TS_SCOPES_INLINE;
+	thread->directory[0] = thread->directory_inline;
+	ts_table_publish(&ts_threads);
+	return index;
+}
+
+/* Meta lock held. */
+static int64_t take_free_record(void)
+{
+	uint32_t index = free_threads - 1;
+
+	free_threads = ((struct ts_thread *)ts_table_at(&ts_threads, index))->next_free;
+	return index;
+}
+
 static struct ts_thread *take_record(void)
 {
-	struct ts_thread *thread = NULL;
+	struct ts_thread *thread;
 	uint64_t incarnation;
-	uint32_t index;
+	int64_t index;
 
 	ts_lock(&ts_lock_meta);
-	if (free_threads) {
-		index = free_threads - 1;
-		thread = ts_table_at(&ts_threads, index);
-		free_threads = thread->next_free;
-	} else {
-		int64_t grown = ts_table_grow(&ts_threads);
-
-		index = (uint32_t)grown;
-		if (grown >= 0) {
-			thread = ts_table_at(&ts_threads, index);
-			thread->stat = ts_block_get(TS_BLOCK_THREAD, 2);
-			thread->scopes = thread->scopes_inline;
-			thread->scopes_max = TS_SCOPES_INLINE;
-			thread->directory[0] = thread->directory_inline;
-			ts_table_publish(&ts_threads);
-		}
-	}
+	index = free_threads ? take_free_record() : new_record();
 	ts_unlock(&ts_lock_meta);
-	if (!thread)
+	if (index < 0)
 		return NULL;
+	thread = ts_table_at(&ts_threads, (uint32_t)index);
 	incarnation = (thread->id >> 32) + 1;
-	thread->id = incarnation << 32 | (index + 1);
+	thread->id = incarnation << 32 | ((uint32_t)index + 1);
 	thread->ending = false;
 	ts_a64_store_rlx(&thread->stat->w.incarnation, incarnation);
 	ts_a64_store_rlx(&thread->stat->w.tid, (uint64_t)syscall(SYS_gettid));

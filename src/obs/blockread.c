@@ -93,7 +93,7 @@ bool ts_blockread_copy(const void *block, unsigned slots, union ts_block_copy *c
 
 	if (kind == TS_BLOCK_EPOCHS && slots == 1)
 		return copy_epochs(block, sizeof(copy->epochs.row[0]), &copy->epochs);
-	/* There are many lanes, and a sixth of a block is not theirs. */
+	/* There are many lanes, and a part of each block is not theirs. */
 	return copy_words(head,
 			  kind == TS_BLOCK_LANE ? sizeof(struct ts_block_lane) :
 						  (size_t)slots * TS_BLOCK_BYTES,
@@ -149,13 +149,14 @@ struct part {
 		offsetof(struct block, member), sizeof(((struct block *)0)->member) / (count),     \
 			(count), scope_                                                            \
 	}
-enum { PARTS = 4 };
+enum { PARTS = 5 };
 static const struct part parts[][PARTS] = {
 	[TS_BLOCK_PROCESS] = { PART(ts_block_process, w, 1, TS_SCOPE_PROCESS) },
 	[TS_BLOCK_LANE] = { PART(ts_block_lane, w, 1, TS_SCOPE_LANE),
 			    PART(ts_block_lane, cls, TS_CLASS_COUNT, 0),
 			    PART(ts_block_lane, units, TS_CLASS_COUNT, 0),
-			    PART(ts_block_lane, number, 1, 0) },
+			    PART(ts_block_lane, number, 1, 0),
+			    PART(ts_block_lane, units_16k, TS_CLASS_COUNT, 0) },
 	[TS_BLOCK_THREAD] = { PART(ts_block_thread, w, 1, TS_SCOPE_THREAD),
 			      PART(ts_block_thread, scope, TS_SCOPES_SHOWN, 0),
 			      PART(ts_block_thread, cls, TS_CLASS_COUNT, TS_SCOPE_THREAD_CLASS) },
@@ -224,9 +225,10 @@ static inline __attribute__((always_inline)) void add_units(uint64_t *restrict t
 							    const struct ts_block_lane *restrict lane)
 {
 	const uint16_t *units = (const uint16_t *)lane->units;
+	bool few = !(ts_a64_load_rlx(&lane->w.units_live) >> TS_UNITS_STEP_SHIFT);
 
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
-		to[i] += units[i];
+		to[i] += few ? units[i] : ts_block_units(lane, i);
 }
 
 /* The copy is the reader's own: plain accesses, which the compiler makes vectors of. */

@@ -21,9 +21,9 @@
 #define TS_STATS_ENDIAN 0x0102030405060708ull
 /* A reader refuses another major; minors only append. */
 #define TS_STATS_MAJOR 1u
-#define TS_STATS_MINOR 4u
+#define TS_STATS_MINOR 5u
 #define TS_STATS_MINOR_OWNERS 3u /* since then it tells whose chunks are */
-#define TS_STATS_MINOR_CHUNKS 4u /* and how many chunks it has */
+#define TS_STATS_MINOR_CHUNKS 4u /* and how many chunks it has; 5: units of a class beyond 65535 */
 
 #define TS_STATS_CHUNK_BYTES ((size_t)256 * 1024)
 #define TS_STATS_BUILD_ID_BYTES 32

@@ -17,6 +17,8 @@
 #include <tslab/stats.h>
 #include <tslab/tslab.h>
 
+#include "core/blocks.h"
+
 enum { OBJECTS = 500, OBJECT_BYTES = 200 };
 
 static struct tslab_process_stats process_now(void)
@@ -159,6 +161,56 @@ static void test_epoch_class(void **state)
 	assert_int_equal(tslab_domain_exit(epoch), 0);
 	assert_int_equal(tslab_epoch_discard(epoch), 0);
 	assert_int_equal(tslab_stats_epoch_class(epoch, 0, &stats), -ESTALE);
+}
+
+/* 600 MiB in one class, of which nothing is touched: more than 65536 units. */
+static void test_large_class(void **state)
+{
+	enum { LARGE = 32768, COUNT = 19200 };
+	struct tslab_class_stats stats = { .struct_bytes = sizeof(stats) };
+	static void *objects[COUNT];
+	tslab_epoch_t epoch = 0;
+	unsigned class = 0;
+
+	(void)state;
+	do
+		assert_int_equal(tslab_stats_class(class, &stats), 0);
+	while (stats.object_bytes != LARGE && ++class);
+	assert_int_equal(tslab_scope_begin(NULL, "large class", &epoch), 0);
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_non_null(objects[i] = tslab_malloc(LARGE));
+	assert_int_equal(tslab_stats_epoch_class(epoch, class, &stats), 0);
+	assert_int_equal(stats.live_objects, COUNT);
+	assert_in_range(stats.committed_bytes, (uint64_t)COUNT * LARGE,
+			(uint64_t)COUNT * LARGE + stats.slab_bytes);
+	assert_int_equal(stats.slabs * stats.slab_bytes, stats.committed_bytes);
+	/* Whole slabs go back, and the figure with them. */
+	for (unsigned i = COUNT / 4; i < COUNT; i++)
+		tslab_free(objects[i]);
+	assert_int_equal(tslab_stats_epoch_class(epoch, class, &stats), 0);
+	assert_in_range(stats.committed_bytes, (uint64_t)COUNT / 4 * LARGE,
+			(uint64_t)COUNT / 2 * LARGE);
+	assert_int_equal(tslab_scope_discard(epoch), 0);
+}
+
+/* Every number of units, and what a reader sees who comes between the stores of the two words. */
+static void test_units(void **state)
+{
+	static struct ts_block_lane block, torn;
+
+	(void)state;
+	for (uint64_t units = 0; units < (1 << 29); units += units < 200000 ? 1 : 8191) {
+		ts_block_put_units(&block, 3, (uint32_t)units);
+		assert_int_equal(ts_block_units(&block, 3), units);
+		for (uint32_t step = 1; step <= 8; step++) {
+			ts_block_put_units(&torn, 3, (uint32_t)units + step);
+			torn.units_16k[3] = block.units_16k[3];
+			assert_int_equal(ts_block_units(&torn, 3), units + step);
+			ts_block_put_units(&torn, 3, (uint32_t)units + step);
+			torn.units[3] = block.units[3];
+			assert_int_equal(ts_block_units(&torn, 3), units);
+		}
+	}
 }
 
 static void test_thread(void **state)
@@ -323,6 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_epoch),           cmocka_unit_test(test_process),
 		cmocka_unit_test(test_class),           cmocka_unit_test(test_epoch_class),
+		cmocka_unit_test(test_large_class),     cmocka_unit_test(test_units),
 		cmocka_unit_test(test_thread),          cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_structure_sizes), cmocka_unit_test(test_signal_handler),
 		cmocka_unit_test(test_beside_threads),

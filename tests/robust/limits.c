@@ -111,6 +111,63 @@ static void address_space(void **state)
 	in_a_child(little_address_space, (void *)(uintptr_t)256);
 }
 
+enum { EPOCHS = 4000 };
+static tslab_epoch_t epochs[EPOCHS];
+static void *objects[EPOCHS];
+
+/* An epoch with an object in it; false: there is no memory for it. */
+static bool open_with_object(unsigned i)
+{
+	int error = tslab_epoch_open(NULL, "one of many", &epochs[i]);
+
+	if (error) {
+		REQUIRE(error == -ENOMEM);
+		return false;
+	}
+	error = tslab_domain_enter(epochs[i]);
+	if (error) {
+		REQUIRE(error == -ENOMEM && tslab_epoch_close(epochs[i]) == 0);
+		return false;
+	}
+	objects[i] = tslab_malloc(64);
+	if (objects[i])
+		fill(objects[i], 64, i);
+	REQUIRE(tslab_domain_exit(epochs[i]) == 0);
+	return true;
+}
+
+/* Half of the epochs end with what is in them; the others are closed, and their objects stay, whatever comes. */
+static void many_epochs(void *unused)
+{
+	unsigned count = 0, again = 0;
+
+	(void)unused;
+	quiet();
+	tslab_free(tslab_malloc(64));
+	limit(RLIMIT_AS, address_space_used() + (256 << 10));
+	while (count < EPOCHS && open_with_object(count))
+		count++;
+	REQUIRE(count > 0 && count < EPOCHS);
+	for (unsigned i = 0; i < count; i++)
+		REQUIRE((i % 2 ? tslab_epoch_discard : tslab_epoch_close)(epochs[i]) == 0);
+	while (count + again < EPOCHS && open_with_object(count + again))
+		again++;
+	for (unsigned i = 0; i < count; i += 2) {
+		REQUIRE(!objects[i] || holds(objects[i], 64, i));
+		tslab_free(objects[i]);
+	}
+	for (unsigned i = count; i < count + again; i++)
+		REQUIRE(tslab_epoch_discard(epochs[i]) == 0);
+	REQUIRE(counters().live_objects == 0);
+}
+
+/* What an epoch, or a lane, decides by is its own: without memory for that there is none. */
+static void nobody_shares_counters(void **state)
+{
+	(void)state;
+	in_a_child(many_epochs, NULL);
+}
+
 static void little_data(void *unused)
 {
 	(void)unused;
@@ -452,6 +509,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(address_space),
+		cmocka_unit_test(nobody_shares_counters),
 		cmocka_unit_test(data),
 		cmocka_unit_test(mappings),
 		cmocka_unit_test(locked_memory),
