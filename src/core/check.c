@@ -44,6 +44,48 @@ static uint64_t stack_length(const struct ts_lane *lane, const struct ts_bin *bi
 	return length;
 }
 
+/* The chain of blocks: only the topmost may have room. What all of them may hold, in bytes, or UINT64_MAX. */
+static uint64_t blocks_bytes(const struct ts_lane *lane, unsigned c)
+{
+	const struct ts_bin *bin = &lane->bin[c];
+	uint64_t most = ts_stack_capacity(lane, c);
+	uint64_t blocks = 0;
+
+	for (char **top = bin->top; top != TS_STACK_NONE; top = ts_stack_top_below(lane, c, top)) {
+		uint64_t slots = 0;
+
+		while (top[-1 - (ptrdiff_t)slots])
+			slots++;
+		if (blocks++ ? slots != most : slots > most)
+			return UINT64_MAX;
+	}
+	return blocks * most * bin->bytes;
+}
+
+/* What the lane remembers of its stacks and slabs, so that it need not look. */
+static bool check_notes(const struct ts_lane *lane, const char **why)
+{
+	uint64_t listed = 0;
+
+	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
+		const struct ts_bin *bin = &lane->bin[c];
+		bool stack_mode = ts_bin_in_stack_mode(bin);
+		bool bumped = !stack_mode && ts_a64_load_rlx(&bin->end);
+		bool simple = bumped && lane->slab[c] == lane->first_slab[c];
+		uint64_t bytes = blocks_bytes(lane, c);
+
+		if (bytes == UINT64_MAX)
+			return fail(why, "a block below the topmost is not full");
+		if (bytes && !(stack_mode && lane->classes >> c & 1))
+			return fail(why, "a class without a stack has blocks of one");
+		if ((lane->bumped >> c & 1) != bumped || (lane->simple >> c & 1) != simple)
+			return fail(why, "bumped or simple is not what the bin is");
+		listed += bytes;
+	}
+	return listed == lane->listed_bytes ||
+	       fail(why, "listed_bytes differs from the blocks of the stacks");
+}
+
 /* Slots of one class by state, from the bits. */
 struct tally {
 	uint64_t live, free;
@@ -120,7 +162,7 @@ bool ts_check_lane(struct ts_lane *lane, const char **why)
 	struct tally tally[TS_CLASS_COUNT];
 
 	memset(tally, 0, sizeof(tally));
-	if (!check_chunks(lane, tally, why))
+	if (!check_chunks(lane, tally, why) || !check_notes(lane, why))
 		return false;
 	for (unsigned c = 0; c < TS_CLASS_COUNT; c++) {
 		const struct ts_class_words *words = &lane->stat->cls[c];

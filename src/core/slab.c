@@ -640,6 +640,7 @@ static void drop_marked_slabs(struct ts_lane *lane, unsigned c)
 		ts_a64_store_rlx(&lane->bin[c].bump, 0);
 		lane->first_slab[c] = lane->slab[c] = 0;
 		lane->classes &= ~((uint64_t)1 << c);
+		lane->wide &= ~((uint64_t)1 << c);
 	}
 	note_mode(lane, c);
 }

@@ -93,11 +93,17 @@ static bool push_block(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	return true;
 }
 
+/* It is four times as long. */
+static bool worth_widening(unsigned c)
+{
+	return 2 * capacity(TS_STACK_WIDE, c) >= 3 * capacity(TS_STACK_NARROW, c);
+}
+
 /* The first block is full: a wide one takes over what it has. */
 static bool widen(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 {
 	unsigned slots = capacity(TS_STACK_NARROW, c);
-	struct ts_bin narrow = *bin;
+	char **narrow = bin->top;
 	uint64_t narrow_bytes = block_bytes(lane, c);
 	uint64_t bit = (uint64_t)1 << c;
 
@@ -105,12 +111,12 @@ static bool widen(struct ts_lane *lane, struct ts_bin *bin, unsigned c)
 	ts_stack_forget(bin);
 	if (!push_block(lane, bin, c)) {
 		lane->wide &= ~bit;
-		*bin = narrow;
+		ts_stack_set_end(bin, narrow);
 		return false;
 	}
-	memcpy(bin->top, narrow.top - slots, slots * sizeof(*bin->top));
+	memcpy(bin->top, narrow - slots, slots * sizeof(*bin->top));
 	bin->top += slots;
-	ts_stackblock_put(own_blocks(), TS_STACK_NARROW, block_at(TS_STACK_NARROW, narrow.top));
+	ts_stackblock_put(own_blocks(), TS_STACK_NARROW, block_at(TS_STACK_NARROW, narrow));
 	lane->listed_bytes -= narrow_bytes;
 	return true;
 }
@@ -119,9 +125,8 @@ bool ts_stack_grow(struct ts_lane *lane, struct ts_bin *bin)
 {
 	unsigned c = ts_lane_class(lane, bin);
 	bool first = bin->top != TS_STACK_NONE && kind_of(lane, c) == TS_STACK_NARROW;
-	bool widens = first && capacity(TS_STACK_WIDE, c) > capacity(TS_STACK_NARROW, c);
 
-	if (widens ? widen(lane, bin, c) : push_block(lane, bin, c))
+	if (first && worth_widening(c) ? widen(lane, bin, c) : push_block(lane, bin, c))
 		return true;
 	lane->unlisted = true;
 	return false;
