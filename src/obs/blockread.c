@@ -221,14 +221,23 @@ static void add_holdings(struct ts_lane_sum *sum, const struct ts_block_lane *la
 	sum->units_live += ts_a64_load_rlx(&lane->w.units_live);
 }
 
+static __attribute__((noinline)) void add_many_units(uint64_t *to, const struct ts_block_lane *lane)
+{
+	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
+		to[i] += ts_block_units(lane, i);
+}
+
 static inline __attribute__((always_inline)) void add_units(uint64_t *restrict to,
 							    const struct ts_block_lane *restrict lane)
 {
 	const uint16_t *units = (const uint16_t *)lane->units;
-	bool few = !(ts_a64_load_rlx(&lane->w.units_live) >> TS_UNITS_STEP_SHIFT);
 
+	if (__builtin_expect(ts_a64_load_rlx(&lane->w.units_live) >> TS_UNITS_STEP_SHIFT != 0, 0)) {
+		add_many_units(to, lane);
+		return;
+	}
 	for (unsigned i = 0; i < TS_CLASS_COUNT; i++)
-		to[i] += few ? units[i] : ts_block_units(lane, i);
+		to[i] += units[i];
 }
 
 /* The copy is the reader's own: plain accesses, which the compiler makes vectors of. */
