@@ -15,15 +15,11 @@ static ts_block_source *source = private_source;
 static struct ts_block_head **blocks; /* append-only */
 static ts_a64 block_count;
 
-/* Stands in before the first block exists, and for whatever finds no memory at all. */
+/* Stand in before the first block exists. */
 static struct ts_block_process early_process;
 ts_a64 ts_process_at = { (uintptr_t)&early_process.w };
 static struct ts_block_classes early_classes[TS_CLASS_BLOCKS];
 static ts_a64 class_blocks[TS_CLASS_BLOCKS]; /* struct ts_block_classes * */
-static union {
-	struct ts_block_head head;
-	char bytes[2 * TS_BLOCK_BYTES];
-} spare __attribute__((aligned(64)));
 
 struct ts_class_row *ts_class_row(unsigned cls)
 {
@@ -104,13 +100,6 @@ void *ts_block_get(enum ts_block_kind kind, unsigned slots)
 	}
 	ts_unlock(&ts_lock_meta);
 	return head;
-}
-
-void *ts_block_get_shown(enum ts_block_kind kind, unsigned slots)
-{
-	void *block = ts_block_get(kind, slots);
-
-	return block ? block : &spare.head;
 }
 
 unsigned ts_block_count(void)

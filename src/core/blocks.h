@@ -293,11 +293,6 @@ void ts_blocks_set_source(ts_block_source *source);
 
 /* One block of a kind, in private memory if the source has none. NULL = no memory. */
 void *ts_block_get(enum ts_block_kind kind, unsigned slots);
-/*
- * The same for words that are only shown: never NULL, at last a block that all who find no memory share. Not for
- * words by which the library decides.
- */
-void *ts_block_get_shown(enum ts_block_kind kind, unsigned slots);
 
 /* Fork recovery: words that the parent counted, where no source has taken them away already. */
 static inline void ts_words_clear(void *words, size_t bytes)

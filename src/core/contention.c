@@ -28,9 +28,9 @@ struct ts_label_class_words *ts_contention_words(unsigned cls)
 
 void ts_contention_start_label(unsigned label_id)
 {
-	struct ts_block_label *block = ts_block_get_shown(TS_BLOCK_LABEL, 1);
+	struct ts_block_label *block = ts_block_get(TS_BLOCK_LABEL, 1);
 
-	if (block->head.kind != TS_BLOCK_LABEL)
+	if (!block)
 		return;
 	block->label_id = label_id;
 	/* What was counted so far moves over; nothing runs concurrently this early. */

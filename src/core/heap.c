@@ -27,13 +27,21 @@ static bool starting;
 
 /* -- shown -------------------------------------------------------------------------------------- */
 
+/* Meta lock held. False: no memory. */
+static bool can_be_shown(const struct tslab_heap *heap)
+{
+	unsigned block = heap->id / TS_HEAPS_PER_BLOCK;
+
+	if (!heap_blocks[block])
+		heap_blocks[block] = ts_block_get(TS_BLOCK_HEAPS, 1);
+	return heap_blocks[block];
+}
+
 static void show_heap(struct tslab_heap *heap, bool alive)
 {
 	unsigned block = heap->id / TS_HEAPS_PER_BLOCK;
 	unsigned row = heap->id % TS_HEAPS_PER_BLOCK;
 
-	if (!heap_blocks[block])
-		heap_blocks[block] = ts_block_get_shown(TS_BLOCK_HEAPS, 1);
 	memcpy(heap_blocks[block]->heap[row].name, heap->name, sizeof(heap->name));
 	ts_a64_store_rlx(&heap_blocks[block]->heap[row].limit_bytes, heap->limit_bytes);
 	ts_a64_store_rel(&heap_blocks[block]->heap[row].id, alive ? heap->id + 1 : 0); /* ORD-21 */
@@ -55,6 +63,8 @@ static int make_heap(struct tslab_heap *heap, const struct tslab_heap_options *o
 	uint64_t id = 0;
 	int error;
 
+	if (!can_be_shown(heap))
+		return -ENOMEM;
 	heap->limit_bytes = options->limit_bytes;
 	heap->retain_bytes = options->retain_bytes;
 	if (options->name)

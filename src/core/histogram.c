@@ -5,10 +5,7 @@ static struct ts_block_histograms *block; /* set once, before threads can count 
 
 void ts_histogram_start(void)
 {
-	struct ts_block_histograms *made = ts_block_get_shown(TS_BLOCK_HISTOGRAMS, 1);
-
-	if (made->head.kind == TS_BLOCK_HISTOGRAMS)
-		block = made;
+	block = ts_block_get(TS_BLOCK_HISTOGRAMS, 1);
 }
 
 void ts_histogram_count(enum ts_histogram histogram, uint64_t ns)

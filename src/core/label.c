@@ -53,6 +53,35 @@ static uint32_t find(const char clean[32])
 	return 0;
 }
 
+/* Meta lock held. False: no memory. */
+static bool start_registry(void)
+{
+	struct ts_block_labels *made = registry ? NULL : ts_block_get(TS_BLOCK_LABELS, 1);
+
+	if (made) {
+		memcpy(made->text[0], "unlabeled", sizeof("unlabeled"));
+		ts_a64_store_rel(&made->count, 1); /* ORD-20 release */
+		registry = made;
+	}
+	return registry;
+}
+
+/* Meta lock held. 0: no room. */
+static uint32_t add(const char clean[32])
+{
+	uint64_t id = registry ? ts_a64_load_rlx(&registry->count) : TS_LABEL_IDS;
+
+	if (id >= TS_LABEL_IDS) {
+		ts_count(labels_overflowed, 1);
+		return 0;
+	}
+	memcpy(registry->text[id], clean, 32);
+	ts_contention_start((uint32_t)id);
+	/* ORD-20 release: pairs with find(); the text is complete before the id exists. */
+	ts_a64_store_rel(&registry->count, id + 1);
+	return (uint32_t)id;
+}
+
 uint32_t ts_label_id(const char clean[32])
 {
 	uint32_t id = 0;
@@ -62,25 +91,9 @@ uint32_t ts_label_id(const char clean[32])
 	if (registry && (id = find(clean)))
 		return id;
 	ts_lock(&ts_lock_meta);
-	if (!registry) {
-		registry = ts_block_get_shown(TS_BLOCK_LABELS, 1);
-		memcpy(registry->text[0], "unlabeled", sizeof("unlabeled"));
-		ts_a64_store_rel(&registry->count, 1); /* ORD-20 release */
-	}
-	id = find(clean);
-	if (!id) {
-		uint64_t count = ts_a64_load_rlx(&registry->count);
-
-		if (count < TS_LABEL_IDS) {
-			id = (uint32_t)count;
-			memcpy(registry->text[id], clean, 32);
-			ts_contention_start(id);
-			/* ORD-20 release: pairs with find(); the text is complete before the id exists. */
-			ts_a64_store_rel(&registry->count, count + 1);
-		} else {
-			ts_count(labels_overflowed, 1);
-		}
-	}
+	id = start_registry() ? find(clean) : 0;
+	if (!id)
+		id = add(clean);
 	ts_unlock(&ts_lock_meta);
 	return id;
 }

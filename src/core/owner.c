@@ -6,8 +6,9 @@
 
 /* Changed under ts_lock_meta: where the next group goes. */
 static struct ts_block_chunks *block;
-static unsigned groups = TS_CHUNK_GROUPS_PER_BLOCK;
+static unsigned groups;
 
+/* NULL: no memory. Tried again by the next chunk of the group. */
 static ts_a32 *make_group(uint64_t chunk)
 {
 	ts_a64 *owners = &ts_range_free(chunk)->owners;
@@ -15,11 +16,11 @@ static ts_a32 *make_group(uint64_t chunk)
 
 	ts_lock(&ts_lock_meta);
 	lanes = (ts_a32 *)ts_a64_load_rlx(owners);
-	if (!lanes) {
-		if (groups == TS_CHUNK_GROUPS_PER_BLOCK) {
-			block = ts_block_get_shown(TS_BLOCK_CHUNKS, 1);
-			groups = 0;
-		}
+	if (!lanes && (!block || groups == TS_CHUNK_GROUPS_PER_BLOCK)) {
+		block = ts_block_get(TS_BLOCK_CHUNKS, 1);
+		groups = 0;
+	}
+	if (!lanes && block) {
 		lanes = block->lane[groups];
 		ts_a64_store_rlx(&block->group[groups++], chunk / TS_CHUNK_GROUP + 1);
 		ts_a64_store_rel(owners, (uintptr_t)lanes); /* ORD-20 */

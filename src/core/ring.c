@@ -9,8 +9,8 @@ static bool make_blocks(struct ts_ring *ring)
 
 		if (ts_a64_load_rlx(&ring->blocks[i]))
 			continue;
-		block = ts_block_get_shown(ring->kind, 1);
-		if (block->kind != (uint32_t)ring->kind)
+		block = ts_block_get(ring->kind, 1);
+		if (!block)
 			return false;
 		/* ORD-20 release. Two threads may both make one: the loser's stays empty. */
 		ts_a64_store_rel(&ring->blocks[i], (uintptr_t)block);

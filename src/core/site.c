@@ -149,7 +149,9 @@ static uint32_t module_index(const struct module_search *search)
 	if (module_count == MODULES_MAX)
 		return 0;
 	copy_path(path, search->name);
-	module = ts_block_get_shown(TS_BLOCK_MODULE, 1);
+	module = ts_block_get(TS_BLOCK_MODULE, 1);
+	if (!module)
+		return 0;
 	if (search->build_id_bytes <= sizeof(module->build_id)) {
 		memcpy(module->build_id, search->build_id, search->build_id_bytes);
 		module->build_id_bytes = search->build_id_bytes;
@@ -170,7 +172,9 @@ static uint32_t new_site(const struct module_search *search)
 	if (id == TABLE_SLOTS / 2)
 		return 0;
 	if (!site_blocks[block])
-		site_blocks[block] = ts_block_get_shown(TS_BLOCK_SITES, 1);
+		site_blocks[block] = ts_block_get(TS_BLOCK_SITES, 1);
+	if (!site_blocks[block])
+		return 0;
 	site_blocks[block]->site[id % TS_SITES_PER_BLOCK].offset = search->pc - search->base;
 	site_blocks[block]->site[id % TS_SITES_PER_BLOCK].module = module_index(search);
 	site_count++;

@@ -168,6 +168,42 @@ static void nobody_shares_counters(void **state)
 	in_a_child(many_epochs, NULL);
 }
 
+/* Labels, heaps, failures and places that were never seen before find no memory for what is shown of them. */
+static void nothing_more_is_shown(void *unused)
+{
+	enum { LABELS = 40 };
+	struct tslab_epoch_stats stats = { .struct_bytes = sizeof(stats) };
+	char label[32];
+	unsigned count = 0;
+
+	(void)unused;
+	quiet();
+	tslab_free(tslab_malloc(64));
+	limit(RLIMIT_AS, address_space_used() + (64 << 10));
+	while (count < EPOCHS && tslab_epoch_open(NULL, NULL, &epochs[count]) == 0)
+		count++;
+	REQUIRE(count > LABELS && count < EPOCHS);
+	for (unsigned i = 0; i < LABELS; i++)
+		REQUIRE(tslab_epoch_close(epochs[i]) == 0);
+	for (unsigned i = 0; i < LABELS; i++) {
+		snprintf(label, sizeof(label), "label %u", i);
+		REQUIRE(tslab_epoch_open(NULL, label, &epochs[i]) == 0);
+		REQUIRE(tslab_stats_epoch(epochs[i], &stats) == 0 && !strcmp(stats.label, label));
+		REQUIRE(!tslab_alloc(epochs[i], (size_t)1 << 40) && errno == ENOMEM);
+	}
+	errno = 0;
+	for (unsigned i = 0; i < LABELS && !errno; i++)
+		REQUIRE(tslab_heap_create(NULL) || errno == ENOMEM);
+	for (unsigned i = 0; i < count; i++)
+		REQUIRE(tslab_epoch_discard(epochs[i]) == 0);
+}
+
+static void nothing_to_show_with(void **state)
+{
+	(void)state;
+	in_a_child(nothing_more_is_shown, NULL);
+}
+
 static void little_data(void *unused)
 {
 	(void)unused;
@@ -510,6 +546,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(address_space),
 		cmocka_unit_test(nobody_shares_counters),
+		cmocka_unit_test(nothing_to_show_with),
 		cmocka_unit_test(data),
 		cmocka_unit_test(mappings),
 		cmocka_unit_test(locked_memory),
