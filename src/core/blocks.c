@@ -41,13 +41,14 @@ void ts_process_clear(void)
 static void *private_source(unsigned slots)
 {
 	static char *next, *end;
+	static void *reserved;
 	size_t bytes = (size_t)slots * TS_BLOCK_BYTES;
 	char *block;
 
 	if ((size_t)(end - next) < bytes) {
-		char *step = ts_os_reserve(PRIVATE_STEP_BYTES, TS_BLOCK_BYTES);
+		char *step = ts_os_obtain(&reserved, PRIVATE_STEP_BYTES, TS_BLOCK_BYTES);
 
-		if (!step || ts_os_commit(step, PRIVATE_STEP_BYTES))
+		if (!step)
 			return NULL;
 		next = step;
 		end = step + PRIVATE_STEP_BYTES;
@@ -67,12 +68,11 @@ static bool remember(struct ts_block_head *head)
 	uint64_t count = ts_a64_load_rlx(&block_count);
 
 	if (!blocks) {
-		size_t bytes = BLOCKS_MAX * sizeof(*blocks);
-		struct ts_block_head **table = ts_os_reserve(bytes, TS_BLOCK_BYTES);
+		static void *reserved;
 
-		if (!table || ts_os_commit(table, bytes))
+		blocks = ts_os_obtain(&reserved, BLOCKS_MAX * sizeof(*blocks), TS_BLOCK_BYTES);
+		if (!blocks)
 			return false;
-		blocks = table;
 	}
 	if (count == BLOCKS_MAX)
 		return false;
@@ -88,10 +88,8 @@ void *ts_block_get(enum ts_block_kind kind, unsigned slots)
 
 	ts_lock(&ts_lock_meta);
 	head = source(slots);
-	if (!head && source != private_source) {
+	if (!head && source != private_source && (head = private_source(slots)))
 		ts_count(blocks_private, slots);
-		head = private_source(slots);
-	}
 	if (head) {
 		head->slots = slots;
 		/* ORD-20 release: a reader of another process that sees the kind sees the length. */

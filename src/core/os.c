@@ -70,6 +70,19 @@ int ts_os_commit(void *addr, size_t bytes)
 	return 0;
 }
 
+void *ts_os_obtain(void **reserved, size_t bytes, size_t align)
+{
+	void *addr;
+
+	if (!*reserved)
+		*reserved = ts_os_reserve(bytes, align);
+	if (!*reserved || ts_os_commit(*reserved, bytes))
+		return NULL;
+	addr = *reserved;
+	*reserved = NULL;
+	return addr;
+}
+
 size_t ts_os_purge(void *addr, size_t bytes)
 {
 	size_t page_bytes = ts_os_page_bytes();

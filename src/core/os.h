@@ -26,6 +26,12 @@ void ts_os_release(void *addr, size_t bytes);
 /* 0 or -ENOMEM (whatever the reason). */
 int ts_os_commit(void *addr, size_t bytes);
 
+/*
+ * Both. What a try reserved and could not commit waits in *reserved, at first NULL, for the next one: while memory is
+ * out, tries take no more address space. NULL if refused.
+ */
+void *ts_os_obtain(void **reserved, size_t bytes, size_t align);
+
 /* Give back the whole pages inside the range. Returns the bytes given back; 0 if the OS refused. */
 size_t ts_os_purge(void *addr, size_t bytes);
 

@@ -237,6 +237,35 @@ static void limit_after_failures(void **state)
 	assert_true(exited_well(in_child(nothing_can_be_committed, NULL)));
 }
 
+/* From the so many'th on, nothing is committed: epochs are asked for in vain. */
+static void tries_in_vain(void *first)
+{
+	enum { TRIES = 1000 };
+	tslab_epoch_t epoch = 0;
+	char plan[64];
+	uint64_t reserved;
+
+	/* Blocks that others can read need no commit. */
+	REQUIRE(setenv("TSLAB_STATS", "0", 1) == 0);
+	tslab_free(tslab_malloc(1));
+	snprintf(plan, sizeof(plan), "commit:%u+:ENOMEM", (unsigned)(uintptr_t)first);
+	REQUIRE(ts_sim_plan(plan) == 0);
+	while (tslab_epoch_open(NULL, NULL, &epoch) == 0)
+		;
+	reserved = ts_sim_calls(TS_SIM_RESERVE);
+	for (unsigned i = 0; i < TRIES; i++)
+		REQUIRE(tslab_epoch_open(NULL, NULL, &epoch) == -ENOMEM);
+	REQUIRE(ts_sim_calls(TS_SIM_RESERVE) <= reserved + 1);
+}
+
+/* A try that fails takes no address space for good. */
+static void tries_are_free(void **state)
+{
+	(void)state;
+	for (uintptr_t first = 1; first <= 24; first++)
+		assert_true(exited_well(in_child(tries_in_vain, (void *)first)));
+}
+
 static void too_large(void *unused)
 {
 	(void)unused;
@@ -267,6 +296,7 @@ int main(void)
 		cmocka_unit_test(failures_are_counted),
 		cmocka_unit_test(calloc_after_failed_purges),
 		cmocka_unit_test(no_memory_for_stacks),
+		cmocka_unit_test(tries_are_free),
 		cmocka_unit_test(limit_after_failures),
 		cmocka_unit_test(failures_are_told_on_request),
 	};
